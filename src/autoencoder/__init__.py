@@ -1,0 +1,23 @@
+"""Autoencoders on images: models, data, training parts and the evaluation of reconstructions.
+
+The public names are loaded when first used, so that a config can be checked without importing torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autoencoder.datamodule import ImageDataModule as ImageDataModule
+    from autoencoder.module import AutoencoderModule as AutoencoderModule
+
+_HOMES = {
+    "AutoencoderModule": "autoencoder.module",
+    "ImageDataModule": "autoencoder.datamodule",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'autoencoder' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,68 @@
+"""Batches from images that lie in memory: an order of indices an epoch, one gather a batch."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+
+class EpochOrder:
+    """The order in which one process deals the images of an epoch.
+
+    With a seed, images are shuffled anew each epoch: the same for the same (seed, epoch) on any hardware.
+    Of several processes each deals its own part, and all equally many: the first few images are dealt twice
+    where they do not divide. Without a seed images keep their order, none twice, as evaluation needs.
+
+    Args:
+        indices: which images [N] int64.
+        seed: of the shuffle, or None.
+        rank, world_size: this process among all that share the epoch.
+    """
+
+    def __init__(self, indices: Tensor, seed: int | None = None, rank: int = 0, world_size: int = 1) -> None:
+        self.indices = indices
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch, a resumed one too."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        if self.seed is None:
+            return len(range(self.rank, len(self.indices), self.world_size))
+        return -(-len(self.indices) // self.world_size)
+
+    def deal(self) -> Tensor:
+        """This epoch's indices for this process, [len(self)] int64."""
+        if self.seed is None:
+            return self.indices[self.rank :: self.world_size]
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)  # a prime: no seed meets another
+        order = self.indices[torch.randperm(len(self.indices), generator=generator)]
+        order = torch.cat([order, order[: len(self) * self.world_size - len(order)]])
+        return order[self.rank :: self.world_size]
+
+
+class ImageBatches:
+    """A loader for Lightning: (images [B, C, H, W] uint8, labels [B] int64), on the device that holds the images.
+
+    Each batch is one gather; nothing is read sample by sample and no worker is needed. The last batch may be short.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, order: EpochOrder, batch_size: int) -> None:
+        self.images = images
+        self.labels = labels
+        self.sampler = order  # the names under which Lightning looks for `set_epoch`, as in a DataLoader
+        self.batch_sampler = None
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.sampler) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        # The one transfer of an epoch; on a GPU each gather then stays on the device.
+        order = self.sampler.deal().to(self.images.device)
+        for indices in order.split(self.batch_size):
+            yield self.images[indices], self.labels[indices]

@@ -1,0 +1,114 @@
+"""Checkpoints: plain data that a run leaves behind, and what has to hold before one is used."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+import autoencoder
+from autoencoder.datamodule import ImageDataModule
+from autoencoder.errors import InputError
+from autoencoder.module import AutoencoderModule
+
+
+class BestAndLast(ModelCheckpoint):
+    """Keeps `best.ckpt` by validation error, and `last.ckpt`, also of a run that fails or is stopped.
+
+    Without validation images the last epoch counts as the best. A folder that already holds a run's
+    checkpoints is left alone, unless the run resumes from one of them.
+
+    Args: dirpath, the folder.
+    """
+
+    def __init__(self, dirpath: str) -> None:
+        super().__init__(
+            dirpath,
+            filename="best",
+            monitor="val/mse",
+            mode="min",
+            save_last=True,
+            save_on_exception=True,
+            enable_version_counter=False,
+        )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        datamodule = getattr(trainer, "datamodule", None)
+        if isinstance(datamodule, ImageDataModule) and datamodule.val_size == 0:
+            self.monitor = None
+        super().setup(trainer, pl_module, stage)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint's content: tensors and plain values only, on the CPU.
+
+    Raises:
+        InputError: if there is no file, or none that this project wrote whole.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            f"ckpt_path={path}: there is no such file; a run's are in RUN/checkpoints/best.ckpt, last.ckpt"
+        )
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        plain = isinstance(checkpoint, dict)
+    except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError, UnicodeDecodeError) as error:
+        reason = str(error).split("\n")[0][:100]
+        raise InputError(f"ckpt_path={path} is broken or not a checkpoint ({reason}): take another one") from None
+    if not plain or not {"state_dict", "hyper_parameters", "ImageDataModule", "model"} <= checkpoint.keys():
+        raise InputError(f"ckpt_path={path} is not a checkpoint of this project: take RUN/checkpoints/best.ckpt")
+    return checkpoint
+
+
+def load_best(trainer: Trainer, module: AutoencoderModule) -> None:
+    """Gives `module` the weights of the best checkpoint of a finished fit, if there is one."""
+    best = getattr(trainer.checkpoint_callback, "best_model_path", None)
+    if best:
+        module.load_state_dict(read_checkpoint(best)["state_dict"])
+
+
+def check_resumable(path: str | Path, module: AutoencoderModule, datamodule: ImageDataModule) -> None:
+    """Holds a checkpoint against the run that is to go on from it.
+
+    Raises:
+        InputError: if it was trained with another network, other images or another optimiser.
+    """
+    checkpoint = read_checkpoint(path)
+    for name, value in module.hparams.items():
+        trained = checkpoint["hyper_parameters"].get(name)
+        if trained != value:
+            raise InputError(
+                f"checkpoint {path} was trained with {name} {trained}, this model has {value}: "
+                f"set model.{name}={str(trained).replace(' ', '')} or start a new run"
+            )
+    datamodule.setup()
+    datamodule.load_state_dict(checkpoint["ImageDataModule"])
+    optimizer = type(module.make_optimizer(module)).__name__
+    if checkpoint["optimizer"] != optimizer:
+        raise InputError(
+            f"checkpoint {path} was trained with the optimizer {checkpoint['optimizer']}, this run has {optimizer}: "
+            f"set optimizer={checkpoint['optimizer'].lower()} or start a new run"
+        )
+
+
+def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderModule, ImageDataModule]:
+    """The model and the data of a checkpoint, as its run had them, from the file alone.
+
+    Args: path, the checkpoint; data_dir, where the images are, if no longer where the run had them.
+    Raises: InputError if the checkpoint is missing or broken, or its images are not to be had.
+    """
+    checkpoint = read_checkpoint(path)
+    model_class = getattr(autoencoder, checkpoint["model"], None)
+    if not (isinstance(model_class, type) and issubclass(model_class, AutoencoderModule)):
+        raise InputError(
+            f"ckpt_path={path} holds a {checkpoint['model']}, which the package autoencoder does not export"
+        )
+    module = model_class.load_from_checkpoint(path, map_location="cpu")
+    settings = dict(checkpoint["datamodule_hyper_parameters"]) | checkpoint["ImageDataModule"]
+    settings |= {"offline_fallback": False} | ({"data_dir": data_dir} if data_dir else {})
+    datamodule = ImageDataModule(**settings)
+    datamodule.setup()
+    return module, datamodule

@@ -1,0 +1,153 @@
+"""ImageDataModule, the LightningDataModule: which images train, validate and test, as batches in [-1, 1]."""
+
+from typing import Annotated, Any, Literal
+
+import torch
+from lightning.pytorch import LightningDataModule
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from autoencoder.batches import EpochOrder, ImageBatches
+from autoencoder.errors import InputError
+from autoencoder.limits import checked
+from autoencoder.pixels import normalize
+from autoencoder.sources import TITLES, ImageSet, load_images
+
+SPLIT_SEED = 55_000  # of the split alone, so that every run of every seed has the same
+MNIST_5K_VAL_SIZE = 500
+EVAL_BATCH_SIZE = 1_000
+
+
+class ImageDataModule(LightningDataModule):
+    """A data set in memory, split into training, validation and test images.
+
+    Args:
+        dataset: `mnist` and `fashion_mnist` (60,000 and 10,000 images), or `mnist_5k` (4,500 and 500).
+        data_dir: folder with the IDX files in torchvision's layout; downloads go there.
+        batch_size: training images a step and device.
+        val_size: images taken from the training images for validation; 0 trains on all of them.
+        seed: of the order in which images are dealt; the split does not depend on it.
+        offline_fallback: where MNIST is not to be had, warn and take `mnist_5k` (validation: 500 images, or 0).
+    Raises:
+        ValueError: for an argument of a wrong type or out of its limits.
+    """
+
+    @checked
+    def __init__(
+        self,
+        dataset: Literal["mnist", "fashion_mnist", "mnist_5k"] = "mnist",
+        data_dir: str = "data",
+        batch_size: PositiveInt = 256,
+        val_size: Annotated[int, Field(ge=0, lt=60_000)] = 5_000,
+        seed: NonNegativeInt = 0,
+        offline_fallback: bool = True,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.dataset: str = dataset
+        self.data_dir = data_dir
+        self.batch_size = batch_size
+        self.val_size = val_size
+        self.seed = seed
+        self.offline_fallback = offline_fallback
+        self._images: ImageSet | None = None
+
+    @property
+    def images(self) -> ImageSet:
+        """The images themselves, on the device where the batches are dealt.
+
+        Raises: RuntimeError before `setup`.
+        """
+        if self._images is None:
+            raise RuntimeError("the images are not loaded yet: call datamodule.setup() first")
+        return self._images
+
+    @property
+    def title(self) -> str:
+        """The data set's name for a person."""
+        return TITLES[self.dataset]
+
+    def prepare_data(self) -> None:
+        """Downloads, in one process a machine, what is not there yet."""
+        self.setup()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Loads and splits the images; the second call does nothing.
+
+        Raises: InputError when they are broken or not to be had, or `val_size` leaves none to train on.
+        """
+        if self._images is not None:
+            return
+        images = load_images(self.dataset, self.data_dir, self.offline_fallback)
+        if images.name != self.dataset:  # the fallback, which has a split of its own
+            self.val_size = min(self.val_size, MNIST_5K_VAL_SIZE)
+            self.dataset = images.name
+        count = len(images.train_images)
+        if self.val_size >= count:
+            raise InputError(
+                f"data.val_size must be less than the {count:,} training images of {self.dataset}, got {self.val_size}"
+            )
+        if self.dataset == "mnist_5k":
+            order = torch.arange(count)  # stratified as it is
+        else:
+            order = torch.randperm(count, generator=torch.Generator().manual_seed(SPLIT_SEED))
+        self.train_indices, self.val_indices = order.split([count - self.val_size, self.val_size])
+        self.test_indices = torch.arange(len(images.test_images))
+        self._images = images
+
+    def train_dataloader(self) -> ImageBatches:
+        """Training batches, shuffled anew each epoch; under DDP this process's own part."""
+        self._move_to_device()
+        order = EpochOrder(self.train_indices, self.seed, *self._rank_and_world_size())
+        return ImageBatches(self.images.train_images, self.images.train_labels, order, self.batch_size)
+
+    def val_dataloader(self) -> ImageBatches | list[Any]:
+        """Validation batches in a fixed order, this process's own part; an empty list if `val_size` is 0."""
+        self._move_to_device()
+        return self.evaluation_batches("val", *self._rank_and_world_size()) if self.val_size else []
+
+    def test_dataloader(self) -> ImageBatches:
+        """Test batches in the data set's own order, this process's own part."""
+        self._move_to_device()
+        return self.evaluation_batches("test", *self._rank_and_world_size())
+
+    def evaluation_batches(
+        self, split: Literal["train", "val", "test"], rank: int = 0, world_size: int = 1
+    ) -> ImageBatches:
+        """The images of a split in a fixed order, each once; all of them, or the part of one process of several."""
+        if split == "test":
+            pixels, labels, indices = self.images.test_images, self.images.test_labels, self.test_indices
+        else:
+            pixels, labels = self.images.train_images, self.images.train_labels
+            indices = self.train_indices if split == "train" else self.val_indices
+        return ImageBatches(pixels, labels, EpochOrder(indices, None, rank, world_size), EVAL_BATCH_SIZE)
+
+    def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """Turns the pixels of a batch into images in [-1, 1], on the device."""
+        pixels, labels = batch
+        return normalize(pixels), labels
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint notes of the data: the set that was really used, and its validation share."""
+        return {"dataset": self.dataset, "val_size": self.val_size}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Holds a checkpoint's data against this run's.
+
+        Raises: InputError if the checkpoint was trained on other images.
+        """
+        if state_dict != self.state_dict():
+            raise InputError(
+                f"the checkpoint was trained on {state_dict['dataset']} with data.val_size={state_dict['val_size']}, "
+                f"this run has {self.dataset} with {self.val_size}: "
+                f"set data={state_dict['dataset']} data.val_size={state_dict['val_size']}, or start a new run"
+            )
+
+    def _rank_and_world_size(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _move_to_device(self) -> None:
+        """Moves the images to the device that the trainer computes on; once, since they stay there."""
+        if self.trainer:
+            device = self.trainer.strategy.root_device
+            self._images = ImageSet(self.images.name, *(part.to(device) for part in self.images[1:]))

@@ -1,0 +1,86 @@
+"""Errors that the user can put right: raised as one sentence, shown as one line without a traceback."""
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+class InputError(ValueError):
+    """What is wrong with a config value, a file or a folder, what is allowed, and what to do."""
+
+
+@contextmanager
+def one_line_errors(keep_going: bool = False) -> Iterator[None]:
+    """Ends the process with one line on stderr for a mistake in the input; bugs keep their traceback.
+
+    Args:
+        keep_going: log the error, a bug's traceback too, and go on: for one job of a sweep.
+    Raises:
+        SystemExit: with code 1 after a mistake in the input.
+    """
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises its errors instead of printing them
+    try:
+        yield
+    except Exception as error:
+        line = explain(error)
+        if line is None and not keep_going:
+            raise
+        if logging.root.handlers:  # inside a job: for the console and for the job's own log file
+            log.error("error: %s", line, exc_info=None if line else error)
+        else:
+            print(f"error: {line}", file=sys.stderr)
+        if not keep_going:
+            raise SystemExit(1) from None
+
+
+def explain(error: BaseException) -> str | None:
+    """One line for an error whose remedy is the user's, None for a bug."""
+    family = type(error).__module__.split(".")[0]
+    if isinstance(error, InputError):
+        return _fold(str(error))
+    if type(error).__name__ == "InstantiationException":  # Hydra's wrapper: the cause says it better
+        return explain(error.__cause__) if error.__cause__ else _fold(str(error))
+    if family in ("hydra", "omegaconf"):
+        return _explain_composition(error)
+    if type(error).__name__ in ("MisconfigurationException", "ValidationError"):  # Lightning's, pydantic's
+        return _fold(str(error))
+    return None
+
+
+def _explain_composition(error: BaseException) -> str:
+    """What Hydra refuses while it composes a config."""
+    unknown = error.__cause__
+    parent: Any = getattr(unknown, "parent_node", None)
+    if type(unknown).__name__ in ("ConfigAttributeError", "ConfigKeyError") and hasattr(parent, "keys"):
+        key, name = str(getattr(unknown, "full_key", "")), str(getattr(unknown, "key", ""))
+        if name in arguments_of(parent.get("_target_")):
+            return f"'{key}' is not set in the config yet: to add it, write +{key}=VALUE"
+        return unknown_key(key, [str(key) for key in parent])
+    text = " ".join(str(part) for part in (error, unknown) if part)
+    return _fold(re.sub(r"Config search path:(\n?\s*provider=.*)*", "", text))
+
+
+def arguments_of(target: str | None) -> list[str]:
+    """The arguments that a config's `_target_` takes."""
+    from autoencoder.config_check import signature_of
+
+    signature = signature_of(target) if target else None
+    return list(signature.annotations) if signature else []
+
+
+def unknown_key(key: str, allowed: list[str]) -> str:
+    """The sentence for a key that no part of the config has."""
+    public = [name for name in allowed if not name.startswith("_") and name != "hydra"]
+    return f"unknown key '{key}': allowed there are {', '.join(sorted(public)) or 'no keys'}"
+
+
+def _fold(text: str) -> str:
+    """One line of a message that a library spread over several."""
+    text = re.sub(r"\s*(full_key|object_type|reference_type)[:=].*", "", text)
+    return re.sub(r"\s+", " ", text).strip()

@@ -1,0 +1,72 @@
+"""How good reconstructions are: mse, sse and psnr, exact over images whatever the batches and devices."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+def image_mse(reconstructions: Tensor, images: Tensor) -> Tensor:
+    """Mean squared error of each image, [B], from two [B, C, H, W] in [-1, 1]."""
+    return (reconstructions.float() - images.float()).square().flatten(1).mean(1)
+
+
+def psnr_db(mse: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB, peak 1 in [0, 1], from the mean squared error in [-1, 1] of each image.
+
+    10 log10(1 / e) with e = mse / 4, since the range [-1, 1] is twice as wide. Infinite for a perfect image.
+    """
+    return -10.0 * torch.log10(mse / 4.0)
+
+
+def sum_of_squares(mse: float, pixels: int) -> float:
+    """Squared error of a whole image in [0, 1], from the mean per pixel in [-1, 1].
+
+    Args: mse, mean squared error per pixel, images in [-1, 1]; pixels, per image (784 for MNIST).
+    Returns: the unit of Hinton and Salakhutdinov (2006): pixels * mse / 4.
+    Raises: ValueError if mse is negative or not a number.
+    """
+    if math.isnan(mse) or mse < 0:
+        raise ValueError(f"`mse` must be a number of at least 0, got {mse}")
+    return pixels * mse / 4.0
+
+
+class ReconstructionError(Metric):
+    """mse, sse and psnr over all images seen: sums over images, so a short last batch counts by its images.
+
+    `compute()` returns the three as floats, summed over all processes first.
+
+    Args: kwargs, those of torchmetrics.Metric; `sync_on_compute=False` for one process alone.
+    """
+
+    full_state_update = False
+    mse_sum: Tensor
+    psnr_sum: Tensor
+    images: Tensor
+    pixels: Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("mse_sum", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("psnr_sum", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("pixels", torch.tensor(0), dist_reduce_fx="max")
+
+    def update(self, reconstructions: Tensor, images: Tensor) -> None:
+        """Adds a batch: two [B, C, H, W] in [-1, 1]."""
+        mse = image_mse(reconstructions, images)
+        self.mse_sum += mse.sum()
+        self.psnr_sum += psnr_db(mse).sum()
+        self.images += len(mse)
+        self.pixels.fill_(images[0].numel())
+
+    def compute(self) -> dict[str, float]:
+        """The figures so far: `mse` in [-1, 1], `sse` in [0, 1], `psnr` in dB."""
+        mse = (self.mse_sum / self.images).item()
+        return {
+            "mse": mse,
+            "sse": sum_of_squares(mse, int(self.pixels.item())),
+            "psnr": (self.psnr_sum / self.images).item(),
+        }

@@ -1,0 +1,138 @@
+"""AutoencoderModule, the LightningModule: the network, the MSE step, and what is measured on the way."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from pydantic import Field, PositiveInt
+from torch import Tensor
+from torch.nn.functional import mse_loss
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from autoencoder.limits import checked
+from autoencoder.metrics import ReconstructionError
+from autoencoder.networks import Activation, MLPAutoencoder
+from autoencoder.optimizers import muon
+from autoencoder.schedulers import linear
+
+Batch = tuple[Tensor, Tensor]  # images [B, C, H, W] in [-1, 1], labels [B]
+
+
+class AutoencoderModule(LightningModule):
+    """A fully-connected autoencoder, trained on the mean squared error of its reconstructions.
+
+    The network's arguments are saved in the checkpoint, as plain values; the optimiser and the schedule are not:
+    `AutoencoderModule.load_from_checkpoint(path)` needs nothing else.
+
+    Args:
+        latent_dim: width of the bottleneck.
+        hidden_dims: widths of the encoder's hidden layers, from the image to the bottleneck; the decoder mirrors them.
+        activation: between the layers.
+        image_shape: channels, height and width of the images.
+        compile: compile the network with torch.compile; a checkpoint's keys stay the same.
+        optimizer: makes the optimiser from this module; `muon` with its defaults if None.
+        scheduler: makes the schedule from the optimiser and the number of steps; `linear` if None.
+    Raises:
+        ValueError: for an argument of a wrong type or out of its limits.
+    """
+
+    @checked
+    def __init__(
+        self,
+        latent_dim: PositiveInt = 32,
+        hidden_dims: Sequence[PositiveInt] = (128, 64),
+        activation: Activation = "relu",
+        image_shape: Annotated[Sequence[PositiveInt], Field(min_length=3, max_length=3)] = (1, 28, 28),
+        compile: bool = False,
+        optimizer: Callable[..., Any] | None = None,
+        scheduler: Callable[..., Any] | None = None,
+    ) -> None:
+        super().__init__()
+        hidden_dims, image_shape = list(hidden_dims), list(image_shape)
+        self.save_hyperparameters(ignore=["compile", "optimizer", "scheduler"], logger=False)
+        self.latent_dim = latent_dim
+        self.image_shape = torch.Size(image_shape)
+        self.network = MLPAutoencoder(image_shape, hidden_dims, latent_dim, activation)
+        if compile:
+            self.network.compile()
+        self.make_optimizer: Callable[[LightningModule], Optimizer] = optimizer or muon
+        self.make_scheduler: Callable[[Optimizer, int], LRScheduler] = scheduler or linear
+        self.val_error = ReconstructionError()
+        self.test_error = ReconstructionError()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Reconstructs `images` [B, C, H, W] in [-1, 1]: the same shape and range.
+
+        Raises: ValueError for images of another shape.
+        """
+        self._check_shape(images)
+        return self.network(images)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The latents [B, latent_dim] of `images` [B, C, H, W] in [-1, 1]; they have no bounds.
+
+        Raises: ValueError for images of another shape.
+        """
+        self._check_shape(images)
+        return self.network.encoder(images)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """The images [B, C, H, W] in [-1, 1] of `latents` [B, latent_dim]."""
+        return self.network.decoder(latents)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The mean squared error over pixels and images of a batch."""
+        images, _ = batch
+        loss = mse_loss(self(images), images)
+        # Summed here and logged once an epoch: `self.log` in every step costs as much as a third of the step.
+        self.train_loss_sum += loss.detach() * len(images)
+        self.train_images += len(images)
+        if self.trainer.is_last_batch:
+            self._log_train_error()
+        return loss
+
+    def on_train_epoch_start(self) -> None:
+        self.train_loss_sum = torch.zeros((), device=self.device)
+        self.train_images = 0
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        images, _ = batch
+        self.val_error.update(self(images), images)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs `val/mse`."""
+        self.log("val/mse", self.val_error.compute()["mse"])
+        self.val_error.reset()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        images, _ = batch
+        self.test_error.update(self(images), images)
+
+    def on_test_epoch_end(self) -> None:
+        """Logs `test/mse`, `test/sse` and `test/psnr`."""
+        self.log_dict({f"test/{name}": value for name, value in self.test_error.compute().items()})
+        self.test_error.reset()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser, and the schedule over the run's own number of steps, moved on each step."""
+        optimizer = self.make_optimizer(self)
+        scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Notes which class, and which optimiser's state, the checkpoint holds."""
+        checkpoint["model"] = type(self).__name__
+        checkpoint["optimizer"] = type(self.trainer.optimizers[0]).__name__
+
+    def _log_train_error(self) -> None:
+        """Logs `train/mse`: the mean over the epoch's images, each as the network was when it came by."""
+        totals = torch.stack([self.train_loss_sum, torch.tensor(float(self.train_images), device=self.device)])
+        loss_sum, images = self.trainer.strategy.reduce(totals, reduce_op="sum")
+        self.log("train/mse", loss_sum / images, on_step=False, on_epoch=True)
+
+    def _check_shape(self, images: Tensor) -> None:
+        if images.shape[1:] != self.image_shape:
+            raise ValueError(f"`images` must be [B, {', '.join(map(str, self.image_shape))}], got {list(images.shape)}")

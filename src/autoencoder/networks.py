@@ -1,0 +1,54 @@
+"""The networks: an encoder from images to latents, a decoder back, both plain torch modules."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+from typing import Literal
+
+from torch import Tensor, nn
+
+Activation = Literal["relu", "gelu", "leaky_relu", "tanh"]
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "leaky_relu": nn.LeakyReLU,
+    "tanh": nn.Tanh,
+}
+
+
+class MLPAutoencoder(nn.Module):
+    """A fully-connected encoder and its mirror image, with Tanh at the output.
+
+    For `image_shape` (1, 28, 28), `hidden_dims` [128, 64] and `latent_dim` 32 the layers are
+    784-128-64-32-64-128-784, with the activation between them but not on the bottleneck.
+
+    Args:
+        image_shape: channels, height and width of an image.
+        hidden_dims: widths of the encoder's hidden layers, from the image to the bottleneck.
+        latent_dim: width of the bottleneck.
+        activation: a key of `ACTIVATIONS`.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        hidden_dims: Sequence[int],
+        latent_dim: int,
+        activation: Activation,
+    ) -> None:
+        super().__init__()
+        widths = [prod(image_shape), *hidden_dims, latent_dim]
+        self.encoder = nn.Sequential(nn.Flatten(), *_layers(widths, activation))
+        self.decoder = nn.Sequential(*_layers(widths[::-1], activation), nn.Tanh(), nn.Unflatten(1, tuple(image_shape)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Reconstructs `images` [B, C, H, W] in [-1, 1], the same shape and range."""
+        return self.decoder(self.encoder(images))
+
+
+def _layers(widths: Sequence[int], activation: Activation) -> list[nn.Module]:
+    """Linear layers of these widths, the activation between each two of them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
+    return layers[:-1]

@@ -1,0 +1,116 @@
+"""What a run leaves to be read: metrics.json, and the closing summary in the console."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from autoencoder.datamodule import ImageDataModule
+from autoencoder.module import AutoencoderModule
+
+
+def describe_run(
+    seed: int, trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule, fit_seconds: float
+) -> dict[str, Any]:
+    """What was trained, on what and how, named as in `metrics.json`; `fit_seconds` is the time in `trainer.fit`."""
+    device = trainer.strategy.root_device
+    return describe_model(module, datamodule) | {
+        "seed": seed,
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "fit_seconds": fit_seconds,
+        "images_per_second": _images_seen(trainer, datamodule) / fit_seconds if fit_seconds else None,
+        "device": f"{trainer.num_devices} x {_device_name(device)}",
+        "precision": str(trainer.precision),
+    }
+
+
+def describe_model(module: AutoencoderModule, datamodule: ImageDataModule) -> dict[str, Any]:
+    """The data's sizes in images, the network's, and the versions at work, named as in `metrics.json`."""
+    return {
+        "dataset": datamodule.dataset,
+        "train_size": len(datamodule.train_indices),
+        "val_size": len(datamodule.val_indices),
+        "test_size": len(datamodule.test_indices),
+        "parameters": sum(parameter.numel() for parameter in module.network.parameters()),
+        "latent_dim": module.latent_dim,
+        "torch_version": version("torch"),
+        "lightning_version": version("lightning"),
+        "git_commit": _git_commit(),
+    }
+
+
+def log_outcome(trainer: Trainer, settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+    """Logs a finished run's settings beside its figures, so that TensorBoard's HParams tab compares runs."""
+    figures = {name: value for name, value in metrics.items() if "/" in name and value is not None}
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(dict(settings), figures, trainer.global_step)
+        else:
+            logger.log_hyperparams(dict(settings))
+            logger.log_metrics(figures, trainer.global_step)
+        logger.finalize("success")
+
+
+def _images_seen(trainer: Trainer, datamodule: ImageDataModule) -> int:
+    """Training images that `fit` went through, on all devices."""
+    batches = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+    epochs = trainer.current_epoch * len(datamodule.train_indices)
+    return min(batches * datamodule.batch_size * trainer.world_size, epochs)
+
+
+def _device_name(device: torch.device) -> str:
+    """The GPU's own name, or the CPU's architecture and the threads in use."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+def _git_commit() -> str | None:
+    """The checkout's commit, None where there is none."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def write_metrics(metrics: Mapping[str, Any], path: Path) -> None:
+    """Writes one flat JSON object, whole or not at all."""
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(json.dumps(metrics, indent=2) + "\n")
+    scratch.replace(path)
+
+
+def summarize(metrics: Mapping[str, Any], title: str, folder: Path) -> str:
+    """The closing summary: the data, the test figures beside PCA's, where the files are and how to look at them."""
+    latent_dim = metrics["latent_dim"]
+    rows = [
+        f"{title}: {metrics['train_size']:,} training, {metrics['val_size']:,} validation and "
+        f"{metrics['test_size']:,} test images",
+        f"{'test':<22}{'mse':>9}{'sse':>9}{'psnr':>9}",
+    ]
+    for name, prefix in (
+        (f"autoencoder, {latent_dim} dims", "test/"),
+        (f"PCA, {latent_dim} dims", "pca/test_"),
+    ):
+        mse, sse, psnr = (metrics[f"{prefix}{figure}"] for figure in ("mse", "sse", "psnr"))
+        rows.append(f"{name:<22}{mse:>9.4f}{sse:>9.2f}{psnr:>6.2f} dB")
+    if metrics.get("fit_seconds"):
+        rows.append(
+            f"{metrics['epochs']} epochs in {metrics['fit_seconds']:.1f} s, "
+            f"{metrics['images_per_second']:,.0f} images/s on {metrics['device']}"
+        )
+    shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
+    rows.append(
+        f"files in {shown}: metrics.json, reconstructions.png" + (", checkpoints/" if "epochs" in metrics else "")
+    )
+    return "\n".join(rows)

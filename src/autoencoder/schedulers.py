@@ -1,0 +1,33 @@
+"""Learning-rate schedules, made from an optimiser and the run's number of steps."""
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from autoencoder.limits import Share, checked
+
+
+@checked
+def linear(optimizer: Optimizer, total_steps: int, warmup: Share = 0.02, floor: Share = 0.0) -> LambdaLR:
+    """Linear warm-up, then linear decay to the run's last step.
+
+    Args:
+        optimizer: its learning rates are the peak.
+        total_steps: of the whole run.
+        warmup: share of the steps that the rate takes to rise to its peak.
+        floor: share of the peak at which it ends.
+    """
+    warmup_steps = max(1, round(warmup * total_steps))
+    decay_steps = max(1, total_steps - warmup_steps)
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        return floor + (1 - floor) * max(0.0, (total_steps - step) / decay_steps)
+
+    return LambdaLR(optimizer, factor)
+
+
+@checked
+def constant(optimizer: Optimizer, total_steps: int) -> LambdaLR:
+    """The optimiser's own learning rates from the first step to the last."""
+    return LambdaLR(optimizer, lambda step: 1.0)

@@ -1,0 +1,48 @@
+"""Measures a checkpoint again: `python src/evaluate.py ckpt_path=RUN/checkpoints/best.ckpt`."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from autoencoder.errors import one_line_errors
+
+os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
+log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="evaluate")
+def main(config: DictConfig) -> None:
+    """One evaluation, in a folder of its own."""
+    with one_line_errors():
+        from autoencoder.config_check import check_config
+
+        settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        check_config(settings, Path(__file__), "evaluate")
+        evaluate(**settings)
+
+
+def evaluate(ckpt_path: str, data_dir: "str | None", paths: dict[str, str]) -> None:
+    """Restores model and data from the checkpoint, measures, and writes metrics.json and the picture."""
+    from autoencoder.checkpoints import restore
+    from autoencoder.evaluation import evaluate as measure_all
+    from autoencoder.noise import silence_known_noise
+    from autoencoder.pictures import save_reconstructions
+    from autoencoder.report import describe_model, summarize, write_metrics
+
+    silence_known_noise()
+    module, datamodule = restore(ckpt_path, data_dir)
+    metrics: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(Path(ckpt_path).absolute())}
+    metrics |= measure_all(module, datamodule)
+    folder = Path(paths["output_dir"])
+    save_reconstructions(module, datamodule, metrics["test/mse"], folder / "reconstructions.png")
+    write_metrics(metrics, folder / "metrics.json")
+    log.info("%s", summarize(metrics, datamodule.title, folder))
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

@@ -1,0 +1,93 @@
+"""Trains an autoencoder: `python src/train.py KEY=VALUE…`, or `-m KEY=A,B,C` for a sweep."""
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from autoencoder.errors import one_line_errors
+
+if TYPE_CHECKING:
+    from pydantic import NonNegativeInt
+
+os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
+log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="train")
+def main(config: DictConfig) -> float | None:
+    """One run, or one job of a sweep; returns the validation error, which a sweeper may minimise."""
+    val_mse = None
+    with one_line_errors(keep_going=HydraConfig.get().mode == RunMode.MULTIRUN):
+        from autoencoder.config_check import check_config
+
+        settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        check_config(settings, Path(__file__), "train")
+        val_mse = train(**settings)
+    return val_mse
+
+
+def train(
+    seed: "NonNegativeInt",
+    ckpt_path: "str | None",
+    model: dict[str, Any],
+    data: dict[str, Any],
+    optimizer: dict[str, Any],
+    scheduler: dict[str, Any],
+    trainer: dict[str, Any],
+    callbacks: dict[str, Any],
+    logger: dict[str, Any],
+    paths: dict[str, str],
+) -> float | None:
+    """Builds the parts from their configs, fits, measures the best checkpoint, and writes what is owed."""
+    from functools import partial
+
+    from hydra.utils import instantiate
+    from lightning.pytorch import Trainer, seed_everything
+    from lightning.pytorch.callbacks import Timer
+
+    from autoencoder.checkpoints import check_resumable, load_best
+    from autoencoder.evaluation import evaluate
+    from autoencoder.noise import silence_known_noise
+    from autoencoder.pictures import save_reconstructions
+    from autoencoder.report import describe_run, log_outcome, summarize, write_metrics
+
+    silence_known_noise()
+    build = partial(instantiate, _convert_="all")
+    seed_everything(seed, verbose=False)
+    datamodule = build(data)
+    module = build(model, optimizer=build(optimizer), scheduler=build(scheduler))
+    fit_timer = Timer()
+    fitter: Trainer = build(
+        trainer,
+        callbacks=[fit_timer, *(build(part) for part in callbacks.values() if part)],
+        logger=[build(part) for part in logger.values() if part],
+    )
+    if ckpt_path:
+        check_resumable(ckpt_path, module, datamodule)
+    fitter.fit(module, datamodule, ckpt_path=ckpt_path)
+    if fitter.received_sigterm:
+        raise SystemExit(143)  # Lightning would go on as if the run had finished
+    if not fitter.is_global_zero:
+        return None
+
+    load_best(fitter, module)
+    metrics = describe_run(seed, fitter, module, datamodule, fit_timer.time_elapsed("train"))
+    metrics |= evaluate(module, datamodule)
+    folder = Path(paths["output_dir"])
+    save_reconstructions(module, datamodule, metrics["test/mse"], folder / "reconstructions.png")
+    log_outcome(fitter, {"model": model, "data": data, "optimizer": optimizer, "scheduler": scheduler}, metrics)
+    write_metrics(metrics, folder / "metrics.json")
+    log.info("%s", summarize(metrics, datamodule.title, folder))
+    val_mse: float | None = metrics["val/mse"]
+    return val_mse
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
