@@ -10,11 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.errors import one_line_errors
 
-os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("PROJECT_ROOT", str(ROOT))
 log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="evaluate")
+@hydra.main(version_base="1.3", config_path=str(ROOT / "configs"), config_name="evaluate")
 def main(config: DictConfig) -> None:
     """One evaluation, in a folder of its own."""
     with one_line_errors():

@@ -15,11 +15,12 @@ from autoencoder.errors import one_line_errors
 if TYPE_CHECKING:
     from pydantic import NonNegativeInt
 
-os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("PROJECT_ROOT", str(ROOT))
 log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(ROOT / "configs"), config_name="train")
 def main(config: DictConfig) -> float | None:
     """One run, or one job of a sweep; returns the validation error, which a sweeper may minimise."""
     val_mse = None
@@ -41,12 +42,13 @@ def train(
     scheduler: dict[str, Any],
     trainer: dict[str, Any],
     callbacks: dict[str, Any],
-    logger: dict[str, Any],
     paths: dict[str, str],
+    logger: "dict[str, Any] | None" = None,
 ) -> float | None:
     """Builds the parts from their configs, fits, measures the best checkpoint, and writes what is owed."""
     from functools import partial
 
+    import torch
     from hydra.utils import instantiate
     from lightning.pytorch import Trainer, seed_everything
     from lightning.pytorch.callbacks import Timer
@@ -60,19 +62,18 @@ def train(
     silence_known_noise()
     build = partial(instantiate, _convert_="all")
     seed_everything(seed, verbose=False)
+    torch.set_flush_denormal(True)  # the optimisers' running averages sink to numbers that a CPU adds ten times slower
     datamodule = build(data)
     module = build(model, optimizer=build(optimizer), scheduler=build(scheduler))
     fit_timer = Timer()
     fitter: Trainer = build(
         trainer,
         callbacks=[fit_timer, *(build(part) for part in callbacks.values() if part)],
-        logger=[build(part) for part in logger.values() if part],
+        logger=[build(part) for part in (logger or {}).values() if part],
     )
     if ckpt_path:
         check_resumable(ckpt_path, module, datamodule)
     fitter.fit(module, datamodule, ckpt_path=ckpt_path)
-    if fitter.received_sigterm:
-        raise SystemExit(143)  # Lightning would go on as if the run had finished
     if not fitter.is_global_zero:
         return None
 

@@ -17,8 +17,7 @@ from autoencoder.module import AutoencoderModule
 class BestAndLast(ModelCheckpoint):
     """Keeps `best.ckpt` by validation error, and `last.ckpt`, also of a run that fails or is stopped.
 
-    Without validation images the last epoch counts as the best. A folder that already holds a run's
-    checkpoints is left alone, unless the run resumes from one of them.
+    Without validation images the last epoch counts as the best.
 
     Args: dirpath, the folder.
     """

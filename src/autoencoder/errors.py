@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,10 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises its errors instead of printing them
     try:
         yield
+    except SystemExit as stop:
+        if type(stop).__name__ == "SIGTERMException":  # Lightning's, with an exit code of 0
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
     except Exception as error:
         line = explain(error)
         if line is None and not keep_going:

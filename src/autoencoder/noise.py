@@ -5,11 +5,19 @@ import warnings
 
 
 def silence_known_noise() -> None:
-    """Hides Lightning's hints at devices and products, and one deprecation that only Lightning can mend.
+    """Hides Lightning's hints at devices and products, and a few warnings.
 
     To be called after lightning was imported, which sets its loggers' levels.
     """
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # data.val_size=0 says so already
+    for message in (
+        "You defined a `validation_step` but have no `val_dataloader`",
+        "Total length of `list` across ranks",
+    ):
+        warnings.filterwarnings("ignore", message)
+    # a run that goes on in its own folder; any other is stopped before it gets here
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
     # lightning 2.6.6 with torch 2.14 and later: its copy of torch.utils._pytree.tree_flatten
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)

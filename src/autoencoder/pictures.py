@@ -34,7 +34,7 @@ def save_reconstructions(module: AutoencoderModule, datamodule: ImageDataModule,
         grid = reconstruction_grid(images, module(images))
     figure = Figure(figsize=(10, 1.9), dpi=150, layout="constrained")
     axes = figure.subplots()
-    axes.imshow(grid.permute(1, 2, 0).squeeze(-1).cpu(), cmap="gray", vmin=0, vmax=255)
+    axes.imshow(grid.permute(1, 2, 0).squeeze(-1).cpu().numpy(), cmap="gray", vmin=0, vmax=255)
     height = images.shape[2]
     axes.set_yticks([height / 2, height * 3 / 2], ["test image", "reconstruction"])
     axes.set_xticks([])

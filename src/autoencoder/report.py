@@ -50,7 +50,7 @@ def describe_model(module: AutoencoderModule, datamodule: ImageDataModule) -> di
 
 def log_outcome(trainer: Trainer, settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
     """Logs a finished run's settings beside its figures, so that TensorBoard's HParams tab compares runs."""
-    figures = {name: value for name, value in metrics.items() if "/" in name and value is not None}
+    figures = {name: value for name, value in metrics.items() if name.startswith(("test/", "pca/"))}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(dict(settings), figures, trainer.global_step)
@@ -110,6 +110,7 @@ def summarize(metrics: Mapping[str, Any], title: str, folder: Path) -> str:
             f"{metrics['images_per_second']:,.0f} images/s on {metrics['device']}"
         )
     shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
+    rows.append(f"to look at the runs: tensorboard --logdir {os.path.relpath(folder.parents[1])}")
     rows.append(
         f"files in {shown}: metrics.json, reconstructions.png" + (", checkpoints/" if "epochs" in metrics else "")
     )

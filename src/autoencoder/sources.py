@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import math
 import socket
 import zlib
 from collections.abc import Iterator
@@ -103,12 +104,14 @@ def read_idx(path: Path) -> np.ndarray:
         raise InputError(
             f"{path} has the wrong magic number {content[:4].hex() or '(empty)'} for an IDX file: {remedy}"
         )
-    dimensions = content[3]
-    shape = tuple(np.frombuffer(content[4 : 4 + 4 * dimensions], ">u4").tolist())
-    due = 4 + 4 * dimensions + int(np.prod(shape, dtype=np.int64))
-    if len(shape) != dimensions or len(content) != due:
+    header = 4 + 4 * content[3]  # then the sizes of that many dimensions, big-endian
+    if len(content) < header:
+        raise InputError(f"{path} ends after {len(content)} bytes, within its header: {remedy}")
+    shape = tuple(np.frombuffer(content[4:header], ">u4").tolist())
+    due = header + math.prod(shape)
+    if len(content) != due:
         raise InputError(f"{path} holds {len(content):,} bytes where its header promises {due:,}: {remedy}")
-    return np.frombuffer(bytearray(content), np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(shape)
 
 
 def _find(raw: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Hydra's end of a sweep: one table over its jobs, and an exit code that tells of failed ones."""
+"""What Hydra calls before a run and after a sweep: no run is written over, and a sweep ends with a table."""
 
 import json
 import os
@@ -9,6 +9,26 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 FIGURES = ("test/mse", "pca/test_mse", "test/sse", "test/psnr", "fit_seconds")
+
+
+class KeepFinishedRuns(Callback):
+    """Ends the process before Hydra writes into a folder that holds a run, unless that run is to go on."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Raises: SystemExit with code 1 and one line."""
+        folder = Path(config.hydra.run.dir).absolute()
+        resumes = config.get("ckpt_path") and folder in Path(config.ckpt_path).absolute().parents
+        if (folder / "checkpoints").exists() and not resumes and "LOCAL_RANK" not in os.environ:
+            raise SystemExit(
+                f"error: {folder} already holds a run: leave out hydra.run.dir, name another folder, "
+                f"or go on with ckpt_path={folder / 'checkpoints' / 'last.ckpt'}"
+            )
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Raises: SystemExit with code 1 and one line."""
+        folder = Path(config.hydra.sweep.dir).absolute()
+        if (folder / "multirun.yaml").exists():
+            raise SystemExit(f"error: {folder} already holds a sweep: leave out hydra.sweep.dir or name another folder")
 
 
 class SweepTable(Callback):

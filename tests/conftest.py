@@ -1,0 +1,98 @@
+"""What the tests share: real digits, IDX files, and runs of the entry points."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import evaluate
+import train
+from autoencoder import ImageDataModule
+from autoencoder.errors import one_line_errors
+
+# One thread: the networks are small, and two threads wait for each other where something else runs as well.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
+
+ROOT = Path(__file__).parents[1]
+QUICK = ("experiment=quick", "trainer.max_epochs=1")
+
+
+@pytest.fixture(scope="session")
+def digits() -> ImageDataModule:
+    """The 5,000 digits that need no download."""
+    datamodule = ImageDataModule(dataset="mnist_5k", val_size=500, batch_size=64)
+    datamodule.setup()
+    return datamodule
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """Writes uint8 values as an IDX file, gzipped if the name ends in .gz."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    content = header + array.astype(np.uint8).tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def write_dataset(raw: Path, suffix: str = "", train: int = 60, test: int = 20) -> None:
+    """Writes a small data set in MNIST's format: noise, with labels 0 to 9."""
+    random = np.random.default_rng(0)
+    for name, count in (("train", train), ("t10k", test)):
+        write_idx(raw / f"{name}-images-idx3-ubyte{suffix}", random.integers(0, 256, (count, 28, 28)))
+        write_idx(raw / f"{name}-labels-idx1-ubyte{suffix}", np.arange(count) % 10)
+
+
+def call(main: Callable[[], object], *arguments: str) -> None:
+    """Calls an entry point as its command would, in this process."""
+    before = sys.argv
+    sys.argv = [main.__module__ + ".py", *arguments]
+    try:
+        with one_line_errors():
+            main()
+    finally:
+        sys.argv = before
+
+
+def run_train(folder: Path, *overrides: str) -> dict[str, object]:
+    """One run into `folder`; returns its metrics."""
+    call(train.main, f"hydra.run.dir={folder}", *overrides)
+    return read_metrics(folder)
+
+
+def run_evaluate(folder: Path, *overrides: str) -> dict[str, object]:
+    """One evaluation into `folder`; returns its metrics."""
+    call(evaluate.main, f"hydra.run.dir={folder}", *overrides)
+    return read_metrics(folder)
+
+
+def read_metrics(folder: Path) -> dict[str, object]:
+    """A run's metrics.json."""
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs `python ARGUMENTS` in the checkout as a user would."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished quick run of three epochs, to look at but not to change."""
+    folder = tmp_path_factory.mktemp("runs") / "quick"
+    run_train(folder, "experiment=quick", "trainer.max_epochs=3", "model.latent_dim=8")
+    return folder

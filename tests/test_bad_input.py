@@ -1,0 +1,143 @@
+"""Each mistake gets one line that names it and says what is allowed, an exit code, and no traceback."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, command, write_dataset
+
+TRAIN, EVALUATE = "src/train.py", "src/evaluate.py"
+
+
+def refuse(script: str, *overrides: str, **environment: str) -> str:
+    """Runs the command; returns the one line with which it refused."""
+    result = command(script, *overrides, **environment)
+    assert result.returncode not in (0, 124), result.stdout
+    lines = (result.stdout + result.stderr).strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), lines
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.latent_dimension=3", "unknown key 'model.latent_dimension': allowed there are activation,"),
+        ("modle.latent_dim=3", "unknown key 'modle'"),
+        ("++model.latent_dimension=3", "unknown key 'model.latent_dimension': allowed there are activation,"),
+        ("++epochs=3", "unknown key 'epochs': allowed there are callbacks, ckpt_path,"),
+        ("++trainer.epochs=3", "unknown key 'trainer.epochs': allowed there are accelerator,"),
+        ("++optimizer.learning_rate=3", "unknown key 'optimizer.learning_rate'"),
+        ("++callbacks.checkpoints.top=3", "unknown key 'callbacks.checkpoints.top': allowed there are dirpath"),
+        ("trainer.gradient_clip_val=1", "write +trainer.gradient_clip_val=VALUE"),
+        ("model.latent_dim=0", "model.latent_dim must be greater than 0, got 0"),
+        ("model.latent_dim=2.5", "model.latent_dim must be a valid integer, got 2.5"),
+        ("model.latent_dim=many", "model.latent_dim must be a valid integer, got 'many'"),
+        ("model.latent_dim='32'", "model.latent_dim must be a valid integer, got '32'"),
+        ("++model.latent_dim=2.5", "model.latent_dim must be a valid integer, got 2.5"),
+        ("model.hidden_dims=[128,0]", "model.hidden_dims must be greater than 0, got [128, 0]"),
+        ("model.hidden_dims=128", "model.hidden_dims must be"),
+        ("model.activation=swish", "model.activation must be 'relu', 'gelu', 'leaky_relu' or 'tanh', got 'swish'"),
+        ("data.batch_size=-1", "data.batch_size must be greater than 0, got -1"),
+        ("data.val_size=60000", "data.val_size must be less than 60000, got 60000"),
+        ("data.dataset=cifar", "data.dataset must be 'mnist', 'fashion_mnist' or 'mnist_5k', got 'cifar'"),
+        ("optimizer.lr=0", "optimizer.lr must be greater than 0, got 0"),
+        ("scheduler.warmup=2", "scheduler.warmup must be less than or equal to 1, got 2"),
+        ("seed=-1", "seed must be greater than or equal to 0, got -1"),
+        ("seed=one", "seed must be a valid integer, got 'one'"),
+        ("trainer.max_epochs=1.5", "trainer.max_epochs must be a valid integer, got 1.5"),
+        ("trainer.precision=8", "trainer.precision must be"),
+        ("experiment=unheard_of", "Could not find 'experiment/unheard_of' Available options in 'experiment': classic"),
+        ("model=unheard_of", "Could not find 'model/unheard_of' Available options in 'model': deep mlp"),
+        ("model._target_=autoencoder.Autoencoder", "there is no 'autoencoder.Autoencoder' to be found"),
+        ("not an override", "error"),
+    ],
+)
+def test_a_mistake_in_the_command(override, message, tmp_path):
+    assert message in refuse(TRAIN, override, f"paths.log_dir={tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("model: {latent_dims: 3}", "unknown key 'model.latent_dims'"),
+        ("model: {latent_dim: 2.5}", "model.latent_dim must be a valid integer, got 2.5"),
+        ("trainer: {max_epochs: 'ten'}", "trainer.max_epochs must be a valid integer, got 'ten'"),
+        ("optimiser: {lr: 1}", "unknown key 'optimiser'"),
+    ],
+)
+def test_a_mistake_in_an_experiment_file(content, message, tmp_path):
+    folder = tmp_path / "configs" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(f"# @package _global_\n{content}\n")
+    overrides = (f"hydra.searchpath=[{tmp_path / 'configs'}]", "experiment=mine", f"paths.log_dir={tmp_path}")
+    assert message in refuse(TRAIN, *overrides)
+
+
+def test_a_checkpoint_that_is_not_there(tmp_path):
+    line = refuse(EVALUATE, f"ckpt_path={tmp_path}/best.ckpt", f"paths.log_dir={tmp_path}")
+    assert "there is no such file" in line and "RUN/checkpoints/best.ckpt" in line
+    assert "ckpt_path" in refuse(EVALUATE, f"paths.log_dir={tmp_path}")
+
+
+def test_a_broken_checkpoint(tmp_path, run):
+    checkpoint = tmp_path / "broken.ckpt"
+    whole = (run / "checkpoints" / "last.ckpt").read_bytes()
+    checkpoint.write_bytes(whole[: len(whole) // 2])
+    overrides = ("experiment=quick", f"ckpt_path={checkpoint}", f"paths.log_dir={tmp_path}")
+    assert f"ckpt_path={checkpoint} is broken or not a checkpoint" in refuse(TRAIN, *overrides)
+
+
+def test_a_checkpoint_of_another_shape(tmp_path, run):
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    line = refuse(TRAIN, "experiment=quick", f"ckpt_path={checkpoint}", f"paths.log_dir={tmp_path}")
+    assert "was trained with latent_dim 8, this model has 32: set model.latent_dim=8 or start a new run" in line
+
+
+def test_a_checkpoint_of_another_optimiser(tmp_path, run):
+    overrides = ("experiment=quick", "model.latent_dim=8", "optimizer=adam", f"paths.log_dir={tmp_path}")
+    line = refuse(TRAIN, *overrides, f"ckpt_path={run / 'checkpoints' / 'last.ckpt'}")
+    assert "was trained with the optimizer Muon, this run has Adam" in line
+
+
+@pytest.mark.parametrize(("damage", "message"), [("cut", "where its header promises"), ("magic", "wrong magic number")])
+def test_a_damaged_data_file(tmp_path, damage, message):
+    raw = tmp_path / "MNIST" / "raw"
+    write_dataset(raw)
+    file = raw / "train-images-idx3-ubyte"
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] if damage == "cut" else b"PK" + content[2:])
+    line = refuse(TRAIN, "data.val_size=10", f"paths.log_dir={tmp_path}", DATA_DIR=str(tmp_path))
+    assert message in line and str(file) in line
+
+
+def test_a_gpu_where_there_is_none(tmp_path):
+    line = refuse(TRAIN, "experiment=quick", "trainer=gpu", f"paths.log_dir={tmp_path}", CUDA_VISIBLE_DEVICES="")
+    assert "gpu" in line.lower()
+
+
+def test_a_folder_that_holds_another_run(tmp_path, run):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    before = {path: path.read_bytes() for path in sorted(copy.rglob("*")) if path.is_file()}
+    line = refuse(TRAIN, "experiment=quick", f"hydra.run.dir={copy}")
+    assert f"{copy} already holds a run" in line
+    assert {path: path.read_bytes() for path in sorted(copy.rglob("*")) if path.is_file()} == before
+
+
+def test_config_errors_leave_torch_alone():
+    code = (
+        "import sys, runpy; sys.argv = ['src/train.py', {!r}]\n"
+        "try: runpy.run_path('src/train.py', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    for argument in ("--help", "model.latent_dim=0", "model.latent=3"):
+        result = command("-c", code.format(argument))
+        assert result.returncode == 0, (argument, result.stdout, result.stderr)
+
+
+def test_no_checkpoint_is_ever_unpickled_in_full():
+    for folder in ("src", "configs", "benchmarks"):
+        for file in Path(ROOT, folder).rglob("*.*"):
+            if file.suffix in (".py", ".yaml"):
+                assert "weights_only=False" not in file.read_text().replace(" ", ""), file

@@ -1,0 +1,31 @@
+"""Evaluation needs the checkpoint alone, and measures what the run measured."""
+
+import os
+import shutil
+
+import pytest
+from conftest import QUICK, read_metrics, run_evaluate, run_train
+
+FIGURES = ("train/mse", "val/mse", "test/mse", "test/sse", "test/psnr", "pca/test_mse", "pca/test_sse", "pca/test_psnr")
+
+
+def test_figures_equal_the_runs(run, tmp_path):
+    metrics = run_evaluate(tmp_path, f"ckpt_path={run / 'checkpoints' / 'best.ckpt'}")
+    trained = read_metrics(run)
+    assert {name: metrics[name] for name in FIGURES} == pytest.approx(
+        {name: trained[name] for name in FIGURES}, rel=1e-6
+    )
+    assert metrics["dataset"] == "mnist_5k" and metrics["latent_dim"] == 8
+    assert (tmp_path / "reconstructions.png").read_bytes() == (run / "reconstructions.png").read_bytes()
+
+
+def test_a_moved_run_of_other_sizes_still_evaluates_from_another_folder(tmp_path, monkeypatch):
+    sizes = ("model.latent_dim=3", "model.hidden_dims=[20]", "model.activation=tanh", "data.val_size=100")
+    trained = run_train(tmp_path / "run", *QUICK, *sizes)
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    path = os.path.relpath(tmp_path / "moved" / "checkpoints" / "best.ckpt")
+    metrics = run_evaluate(tmp_path / "evaluation", f"ckpt_path={path}")
+    assert metrics["test/mse"] == pytest.approx(trained["test/mse"], rel=1e-6)
+    assert metrics["val_size"] == 100

@@ -1,0 +1,92 @@
+"""Muon and Adam do what their papers say."""
+
+import copy
+
+import pytest
+import torch
+
+from autoencoder.networks import MLPAutoencoder
+from autoencoder.optimizers import adam, adamw, muon, orthogonalize
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return MLPAutoencoder((1, 6, 6), [12], 3, "relu")
+
+
+def backward(network, seed=0):
+    images = torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(seed))
+    network.zero_grad()
+    (network(images) - images).square().mean().backward()
+
+
+@pytest.mark.parametrize("shape", [(128, 784), (784, 128), (32, 64), (5, 5)])
+def test_orthogonalize_keeps_directions_and_evens_out_their_sizes(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    result = orthogonalize(matrix, steps=5)
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    in_its_own_basis = left.T @ result @ right.T
+    assert in_its_own_basis.diagonal().min() > 0.3 and in_its_own_basis.diagonal().max() < 1.3
+    off_diagonal = in_its_own_basis - in_its_own_basis.diagonal().diag()
+    assert off_diagonal.abs().max() < 1e-3
+
+
+def test_muons_first_step_is_the_gradient_made_orthogonal(network):
+    backward(network)
+    before = copy.deepcopy(network)
+    optimizer = muon(network, lr=0.1, momentum=0.9, bias_lr=0.01)
+    optimizer.step()
+    for (name, new), old in zip(network.named_parameters(), before.parameters(), strict=True):
+        if new.ndim == 2:
+            expected = old - 0.1 * 0.2 * max(new.shape) ** 0.5 * orthogonalize(new.grad, 5)
+        else:  # Adam's first step: the gradient's sign
+            expected = old - 0.01 * new.grad / (new.grad.abs() + 1e-8)
+        torch.testing.assert_close(new, expected, msg=name)
+
+
+def test_muons_biases_move_as_under_adam(network):
+    twin = copy.deepcopy(network)
+    optimizer = muon(network, bias_lr=0.01)
+    for weight in (parameter for parameter in network.parameters() if parameter.ndim == 2):
+        weight.requires_grad_(False)
+    reference = torch.optim.Adam([parameter for parameter in twin.parameters() if parameter.ndim == 1], lr=0.01)
+    for step in range(5):
+        backward(network, step)
+        optimizer.step()
+        backward(twin, step)
+        reference.step()
+    for one, other in zip(network.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("make", [muon, adam, adamw])
+def test_every_optimiser_lowers_the_error_and_resumes_from_its_state(network, make):
+    optimizer = make(network)
+    losses = []
+    for step in range(60):
+        if step == 30:
+            state = copy.deepcopy(optimizer.state_dict())
+            optimizer = make(network)
+            optimizer.load_state_dict(state)
+        loss = optimizer.step(closure=lambda: closure(network))
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert len(optimizer.state_dict()["state"]) == len(list(network.parameters()))
+
+
+def closure(network):
+    images = torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    network.zero_grad()
+    loss = (network(images) - images).square().mean()
+    loss.backward()
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("make", "argument"),
+    [(muon, {"lr": 0.0}), (muon, {"momentum": 1.0}), (adam, {"lr": -1.0}), (adamw, {"weight_decay": "0"})],
+)
+def test_bad_arguments_are_errors(network, make, argument):
+    with pytest.raises(ValueError, match=next(iter(argument))):
+        make(network, **argument)

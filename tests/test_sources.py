@@ -1,0 +1,175 @@
+"""Images come from files, else from one download, else from the labelled fallback; broken files are named."""
+
+import functools
+import gzip
+import http.server
+import logging
+import os
+import shutil
+import socket
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchvision
+from conftest import write_dataset, write_idx
+
+from autoencoder import sources
+from autoencoder.errors import InputError
+from autoencoder.sources import FILES, load_images, read_idx
+
+
+@pytest.fixture
+def no_mirror(monkeypatch):
+    """torchvision's mirror is a port on this machine where nothing listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    for dataset in (torchvision.datasets.MNIST, torchvision.datasets.FashionMNIST):
+        monkeypatch.setattr(dataset, "mirrors", [f"http://127.0.0.1:{port}/"])
+
+
+@pytest.fixture
+def mirror(monkeypatch, tmp_path_factory):
+    """A mirror on this machine with a small data set, whose sums torchvision is told; counts its requests."""
+    folder = tmp_path_factory.mktemp("mirror")
+    write_dataset(folder, ".gz")
+    requests: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format, *arguments):
+            if self.command == "GET":
+                requests.append(Path(self.path).name)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    sums = [(name, torchvision.datasets.utils.calculate_md5(folder / name)) for name in (f"{f}.gz" for f in FILES)]
+    monkeypatch.setattr(torchvision.datasets.MNIST, "resources", sums)
+    yield folder, requests
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize(("dataset", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
+def test_files_are_read_plain_or_gzipped(tmp_path, dataset, folder, suffix):
+    write_dataset(tmp_path / folder / "raw", suffix)
+    images = load_images(dataset, tmp_path, offline_fallback=False)
+    assert images.name == dataset
+    assert images.train_images.shape == (60, 1, 28, 28) and images.test_images.shape == (20, 1, 28, 28)
+    expected = np.random.default_rng(0).integers(0, 256, (60, 28, 28))
+    assert np.array_equal(images.train_images[:, 0].numpy(), expected)
+    assert images.test_labels.tolist() == [*range(10)] * 2
+
+
+def test_a_folder_that_has_the_files_is_not_written_to(tmp_path):
+    write_dataset(tmp_path / "MNIST" / "raw")
+    before = sorted(tmp_path.rglob("*"))
+    for folder in (tmp_path / "MNIST" / "raw", tmp_path / "MNIST", tmp_path):
+        folder.chmod(0o555)
+    try:
+        load_images("mnist", tmp_path, offline_fallback=False)
+    finally:
+        for folder in (tmp_path, tmp_path / "MNIST", tmp_path / "MNIST" / "raw"):
+            folder.chmod(0o755)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_runs_started_at_once_download_once(tmp_path, mirror):
+    _, requests = mirror
+    load_images("mnist", tmp_path / "alone", offline_fallback=False)
+    due = sorted(requests)
+    requests.clear()
+    sizes: list[int] = []
+    threads = [
+        threading.Thread(
+            target=lambda: sizes.append(len(load_images("mnist", tmp_path / "together", False).train_images))
+        )
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sizes == [60] * 4
+    assert sorted(requests) == due
+    assert sorted(path.name for path in (tmp_path / "together" / "MNIST" / "raw").iterdir()) == sorted(FILES)
+
+
+def test_a_download_with_a_wrong_sum_is_refused(tmp_path, mirror):
+    folder, _ = mirror
+    (folder / f"{FILES[0]}.gz").write_bytes(gzip.compress(b"something else"))
+    with pytest.raises(InputError, match="nor to be downloaded"):
+        load_images("mnist", tmp_path, offline_fallback=False)
+    assert not (tmp_path / "MNIST" / "raw").exists()
+
+
+def test_a_mirror_that_does_not_answer_costs_seconds(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{port}/"])
+        monkeypatch.setattr(sources, "CONNECT_SECONDS", 0.2)
+        with pytest.raises(InputError, match="nor to be downloaded"):
+            load_images("mnist", tmp_path, offline_fallback=False)
+    assert socket.getdefaulttimeout() is None
+
+
+def test_without_network_the_5k_digits_stand_in_and_say_so(tmp_path, no_mirror, caplog):
+    with caplog.at_level(logging.WARNING):
+        images = load_images("mnist", tmp_path, offline_fallback=True)
+    assert images.name == "mnist_5k"
+    assert images.train_images.shape == (4500, 1, 28, 28) and images.test_images.shape == (500, 1, 28, 28)
+    assert "mnist_5k" in caplog.text and "DATA_DIR" in caplog.text
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
+def test_without_fallback_it_is_an_error_that_says_what_to_do(tmp_path, no_mirror, dataset):
+    with pytest.raises(InputError, match=r"neither in .*raw nor to be downloaded .* DATA_DIR"):
+        load_images(dataset, tmp_path, offline_fallback=dataset == "fashion_mnist")
+
+
+def test_a_folder_that_cannot_be_made_counts_as_no_download(tmp_path, no_mirror):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="neither in"):
+        load_images("mnist", tmp_path / "file", offline_fallback=False)
+
+
+def test_5k_digits_are_the_same_every_time():
+    first, second = (load_images("mnist_5k", "unused", False) for _ in range(2))
+    assert (first.train_images == second.train_images).all() and (first.test_labels == second.test_labels).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "wrong magic number"),
+        (b"\x00\x00\x0d\x01\x00\x00\x00\x00", "wrong magic number 00000d01"),
+        (b"\x00\x00\x08\x01\x00\x00\x00\x05abc", "holds 11 bytes where its header promises 13"),
+        (b"\x00\x00\x08\x01\x00\x00\x00\x02abc", "holds 11 bytes where its header promises 10"),
+        (b"\x00\x00\x08\x03\x00\x00", "ends after 6 bytes, within its header"),
+    ],
+)
+def test_broken_files_are_named(tmp_path, content, message):
+    path = tmp_path / "some-idx3-ubyte"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as error:
+        read_idx(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_truncated_gzip_file_is_named(tmp_path):
+    path = tmp_path / "some-idx1-ubyte.gz"
+    write_idx(path, np.arange(200))
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(InputError, match=r"some-idx1-ubyte.gz is not a whole gzip file"):
+        read_idx(path)
+
+
+def test_images_and_labels_of_different_sets_are_refused(tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    write_dataset(raw)
+    shutil.copy(raw / FILES[3], raw / FILES[1])
+    with pytest.raises(InputError, match="do not match"):
+        load_images("mnist", tmp_path, False)

@@ -1,0 +1,195 @@
+"""A run from its command to its files: what people rely on from end to end."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import QUICK, ROOT, call, command, read_metrics, run_train
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import train
+from autoencoder import AutoencoderModule
+
+METRICS = {
+    *("dataset", "train_size", "val_size", "test_size", "seed", "parameters", "latent_dim", "epochs", "steps"),
+    *("train/mse", "val/mse", "test/mse", "test/sse", "test/psnr", "pca/test_mse", "pca/test_sse", "pca/test_psnr"),
+    *("fit_seconds", "images_per_second", "device", "precision", "torch_version", "lightning_version", "git_commit"),
+}
+
+
+def weights(folder, name="last"):
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+
+
+def assert_same_weights(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def events(folder):
+    accumulator = EventAccumulator(str(folder / "tensorboard"))
+    accumulator.Reload()
+    return accumulator
+
+
+def test_a_run_leaves_exactly_these_files(run):
+    files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    expected = {"metrics.json", "reconstructions.png", "train.log", "checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+    expected |= {f".hydra/{name}.yaml" for name in ("config", "hydra", "overrides")}
+    rest = {file for file in files - expected if not file.startswith("tensorboard/")}
+    assert expected <= files and not rest
+
+
+def test_metrics_are_complete_and_consistent(run):
+    metrics = read_metrics(run)
+    assert metrics.keys() == METRICS
+    assert metrics["dataset"] == "mnist_5k" and metrics["latent_dim"] == 8
+    assert (metrics["train_size"], metrics["val_size"], metrics["test_size"]) == (4000, 500, 500)
+    assert metrics["epochs"] == 3 and metrics["steps"] == 3 * 125
+    assert metrics["test/sse"] == pytest.approx(metrics["test/mse"] * 784 / 4)
+    assert metrics["pca/test_sse"] == pytest.approx(metrics["pca/test_mse"] * 784 / 4)
+    assert metrics["images_per_second"] == pytest.approx(3 * 4000 / metrics["fit_seconds"])
+
+
+def test_one_epoch_on_the_5k_digits_beats_pca_at_4_dimensions(tmp_path):
+    metrics = run_train(tmp_path, *QUICK)
+    pca_at_4 = run_train(tmp_path / "4", *QUICK, "model.latent_dim=4", "trainer.max_epochs=0")["pca/test_mse"]
+    assert metrics["test/mse"] < pca_at_4
+
+
+def test_the_log_file_says_what_the_console_said(run):
+    text = (run / "train.log").read_text()
+    assert "epoch 3/3  train/mse" in text
+    assert "PCA, 8 dims" in text and "MNIST 5k (5,000 digits): 4,000 training" in text
+    assert "tensorboard --logdir" in text
+
+
+def test_tensorboard_has_scalars_pictures_and_hyperparameters(run):
+    accumulator = events(run)
+    tags = accumulator.Tags()
+    assert {"train/mse", "val/mse", "test/mse", "pca/test_mse"} <= set(tags["scalars"])
+    assert len(accumulator.Scalars("train/mse")) == 3
+    assert accumulator.Scalars("test/mse")[-1].value == pytest.approx(read_metrics(run)["test/mse"])
+    assert [image.step for image in accumulator.Images("reconstructions")] == [0, 1, 2, 3]
+    assert (accumulator.Images("reconstructions")[0].width, accumulator.Images("reconstructions")[0].height) == (
+        448,
+        56,
+    )
+    assert any(tag.startswith("_hparams_") for tag in accumulator.summary_metadata)
+
+
+def test_checkpoints_load_in_a_bare_python_from_any_folder(run, tmp_path):
+    code = (
+        "import sys, torch; from autoencoder import AutoencoderModule\n"
+        "torch.load(sys.argv[1], weights_only=True)\n"
+        "module = AutoencoderModule.load_from_checkpoint(sys.argv[1])\n"
+        "assert module.latent_dim == 8 and 'hydra' not in sys.modules and 'omegaconf' not in sys.modules\n"
+    )
+    path = run / "checkpoints" / "best.ckpt"
+    result = subprocess.run([sys.executable, "-c", code, path], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_checkpoint_round_trip_keeps_the_model(run):
+    path = run / "checkpoints" / "best.ckpt"
+    module = AutoencoderModule.load_from_checkpoint(path)
+    assert dict(module.hparams) == {
+        "latent_dim": 8,
+        "hidden_dims": [128, 64],
+        "activation": "relu",
+        "image_shape": [1, 28, 28],
+    }
+    assert_same_weights(module.state_dict(), weights(run, "best"))
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run_train(tmp_path / name, *QUICK, f"seed={seed}")
+    assert_same_weights(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not torch.equal(
+        weights(tmp_path / "a")["network.encoder.1.weight"], weights(tmp_path / "c")["network.encoder.1.weight"]
+    )
+
+
+def test_callbacks_and_loggers_only_look_on(tmp_path):
+    run_train(tmp_path / "all", *QUICK)
+    off = (
+        "callbacks.reconstructions=null",
+        "callbacks.progress=null",
+        "logger=[]",
+        "+trainer.enable_progress_bar=false",
+    )
+    run_train(tmp_path / "none", *QUICK, *off)
+    assert_same_weights(weights(tmp_path / "all"), weights(tmp_path / "none"))
+    assert not (tmp_path / "none" / "tensorboard").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")  # of the callback that stops the first run
+def test_a_resumed_run_ends_with_the_same_weights_and_logs_in_order(tmp_path):
+    study = ("experiment=quick", "trainer.max_epochs=3")
+    stop = "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/mse, stopping_threshold: 1000.0}"
+    run_train(tmp_path / "whole", *study)
+    assert run_train(tmp_path / "rest", *study, f"+callbacks.stop={stop}")["epochs"] == 1
+    checkpoint = tmp_path / "rest" / "checkpoints" / "last.ckpt"
+    metrics = run_train(tmp_path / "rest", *study, f"ckpt_path={checkpoint}")
+    assert metrics["epochs"] == 3 and metrics["steps"] == 375
+    assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "rest"))
+    for tag in ("train/mse", "val/mse"):  # of all events, those of a second file included
+        resumed, whole = (events(tmp_path / name).Scalars(tag) for name in ("rest", "whole"))
+        assert [(event.step, event.value) for event in resumed] == [(event.step, event.value) for event in whole]
+
+
+def test_a_sweep_prints_a_table_and_survives_a_failed_job(tmp_path, capfd):
+    overrides = [*QUICK, "model.latent_dim=0,8,16", f"hydra.sweep.dir={tmp_path}", "-m"]
+    with pytest.raises(SystemExit) as stopped:
+        call(train.main, *overrides)
+    assert stopped.value.code not in (0, None)
+    table = [line.split() for line in capfd.readouterr().out.partition("\njob ")[2].splitlines()[1:4]]
+    assert [row[:2] for row in table] == [[str(job), f"model.latent_dim={dim}"] for job, dim in enumerate((0, 8, 16))]
+    assert table[0][2] == "failed"
+    assert float(table[2][2]) == pytest.approx(read_metrics(tmp_path / "2")["test/mse"], rel=1e-3)
+    assert "model.latent_dim must be greater than 0" in (tmp_path / "0" / "train.log").read_text()
+
+
+def test_val_size_0_trains_on_everything_and_keeps_the_last_epoch_as_best(tmp_path):
+    metrics = run_train(tmp_path, *QUICK, "data.val_size=0")
+    assert metrics["train_size"] == 4500 and metrics["val/mse"] is None
+    assert_same_weights(weights(tmp_path, "best"), weights(tmp_path, "last"))
+
+
+def test_a_stopped_run_keeps_its_checkpoint_and_does_not_exit_0(tmp_path):
+    arguments = [
+        sys.executable,
+        "src/train.py",
+        "experiment=quick",
+        "trainer.max_epochs=10000",
+        f"hydra.run.dir={tmp_path}",
+    ]
+    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) not in (0, None)
+    torch.load(checkpoint, weights_only=True)
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_two_processes_train_as_one_would_with_twice_the_batch(tmp_path):
+    result = command(
+        *("src/train.py", *QUICK, "trainer=ddp", f"hydra.run.dir={tmp_path}"),
+        PYTHONWARNINGS="ignore",
+        OMP_NUM_THREADS="1",
+    )
+    assert result.returncode == 0, result.stderr
+    metrics = read_metrics(tmp_path)
+    assert metrics["steps"] == 63 and metrics["device"].startswith("2 x ")
+    alone = run_train(tmp_path / "alone", *QUICK, "data.batch_size=64")
+    assert metrics["test/mse"] == pytest.approx(alone["test/mse"], rel=0.02)
+    logged = {event.value for event in events(tmp_path).Scalars("val/mse")}
+    assert json.dumps(metrics["val/mse"]) and min(logged) == pytest.approx(metrics["val/mse"], rel=1e-4)
