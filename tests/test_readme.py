@@ -1,0 +1,54 @@
+"""Every command in the documents runs: the project's own with tiny settings, make's as a dry run."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, command
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+TINY = ("data=mnist_5k", "trainer.max_epochs=1", "data.batch_size=100")
+
+
+def fenced_commands() -> list[str]:
+    """The lines of all ```bash blocks, without comments and variables set in front."""
+    commands = []
+    for document in DOCUMENTS:
+        for block in re.findall(r"```bash\n(.*?)```", document.read_text(), re.DOTALL):
+            lines = (line.split("  #")[0].strip() for line in block.replace("\\\n", " ").splitlines())
+            commands += [line for line in lines if line and not line.startswith("#")]
+    return sorted(set(commands))
+
+
+def test_there_are_commands_to_run():
+    assert "make train" in fenced_commands() and "make test" in fenced_commands()
+
+
+@pytest.mark.parametrize("line", fenced_commands())
+def test_command(line, run, tmp_path):
+    words = [word for word in shlex.split(line) if not re.fullmatch(r"[A-Z_]+=.*", word)]
+    program = Path(words[0]).name
+    if program == "make":
+        subprocess.run([*words, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+    elif words[:2] == ["python", "src/train.py"]:
+        overrides = [word.replace("RUN/", f"{run}/") for word in words[2:]]
+        extra = ["model.latent_dim=8", "data.batch_size=32"] if "RUN/" in line else []
+        result = command("src/train.py", *overrides, *TINY, *extra, f"paths.log_dir={tmp_path}")
+        assert result.returncode == 0, result.stderr
+    elif program == "python" and words[1].startswith("src/"):
+        arguments = [word.replace("RUN/", f"{run}/") for word in words[2:]]
+        result = command(words[1], *arguments, f"paths.log_dir={tmp_path}")
+        assert result.returncode == 0, result.stderr
+    else:
+        assert program in ("git", "cd", "source"), f"no one runs this: {line}"
+
+
+def test_every_file_that_the_documents_name_is_there():
+    for document in DOCUMENTS:
+        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / link).exists(), (document, link)
+        for name in re.findall(r"`((?:src|configs|tests|benchmarks|docs)/[\w/.]+\.\w+)`", document.read_text()):
+            assert (ROOT / name).exists(), (document, name)
