@@ -32,17 +32,32 @@ def test_orthogonalize_keeps_directions_and_evens_out_their_sizes(shape):
     assert off_diagonal.abs().max() < 1e-3
 
 
+def test_orthogonalize_is_newton_schulz_as_published():
+    matrix = torch.randn(32, 100, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = matrix / matrix.norm()
+    for _ in range(5):
+        gram = expected @ expected.T
+        expected = 3.4445 * expected + (-4.7750 * gram + 2.0315 * gram @ gram) @ expected
+    torch.testing.assert_close(orthogonalize(matrix.float(), 5), expected.float(), atol=1e-5, rtol=0)
+
+
+def test_a_gradient_of_zero_moves_nothing():
+    assert torch.equal(orthogonalize(torch.zeros(3, 5), 5), torch.zeros(3, 5))
+
+
 def test_muons_first_step_is_the_gradient_made_orthogonal(network):
     backward(network)
     before = copy.deepcopy(network)
-    optimizer = muon(network, lr=0.1, momentum=0.9, bias_lr=0.01)
+    optimizer = muon(network, lr=0.1, momentum=0.9, weight_decay=0.5, bias_lr=0.01)
     optimizer.step()
     for (name, new), old in zip(network.named_parameters(), before.parameters(), strict=True):
         if new.ndim == 2:
-            expected = old - 0.1 * 0.2 * max(new.shape) ** 0.5 * orthogonalize(new.grad, 5)
+            rows, columns = new.shape
+            scale = 0.2 * max(rows, columns) ** 0.5 * max(1, rows / columns) ** 0.5
+            expected = (1 - 0.1 * 0.5) * old - 0.1 * scale * orthogonalize(new.grad, 5)
         else:  # Adam's first step: the gradient's sign
             expected = old - 0.01 * new.grad / (new.grad.abs() + 1e-8)
-        torch.testing.assert_close(new, expected, msg=name)
+        torch.testing.assert_close(new, expected, atol=2e-5, rtol=0, msg=name)
 
 
 def test_muons_biases_move_as_under_adam(network):

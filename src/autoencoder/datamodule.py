@@ -37,7 +37,7 @@ class ImageDataModule(LightningDataModule):
         self,
         dataset: Literal["mnist", "fashion_mnist", "mnist_5k"] = "mnist",
         data_dir: str = "data",
-        batch_size: PositiveInt = 256,
+        batch_size: PositiveInt = 128,
         val_size: Annotated[int, Field(ge=0, lt=60_000)] = 5_000,
         seed: NonNegativeInt = 0,
         offline_fallback: bool = True,
