@@ -108,7 +108,7 @@ def test_data_dir_follows_the_environment(tmp_path, monkeypatch):
 
 def test_signatures_are_read_without_importing():
     signature = signature_of("lightning.pytorch.Trainer")
-    assert {"max_epochs", "precision", "strategy"} <= signature.annotations.keys()
+    assert {"max_epochs", "precision", "strategy"} <= signature.parameters.keys()
     assert signature_of("autoencoder.optimizers.no_such") is None
     assert signature_of("no_such_package.Thing") is None
 

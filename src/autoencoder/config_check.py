@@ -23,10 +23,16 @@ LIGHT_MODULES = {"builtins", "collections.abc", "datetime", "pathlib", "pydantic
 
 
 class Signature(NamedTuple):
-    """The parameters of a callable: their annotations (Any where there is none that can be read)."""
+    """The parameters of a callable, by name, as they stand in the module that defines it."""
 
-    annotations: dict[str, Any]
+    module: "_Module"
+    parameters: dict[str, ast.arg]
     takes_any_keyword: bool
+
+    def annotation(self, name: str) -> Any:
+        """A parameter's annotation; Any where there is none that can be read. Only now is it evaluated."""
+        annotation = self.parameters[name].annotation
+        return self.module.evaluate(annotation) if annotation else Any
 
 
 def check_config(config: Mapping[str, Any], entry_point: Path, function: str) -> None:
@@ -74,12 +80,12 @@ def _check_arguments(path: str, arguments: Mapping[str, Any], signature: Signatu
         full_key = f"{path}.{key}" if path else str(key)
         if key in HYDRA_KEYS or (isinstance(value, Mapping) and "_target_" in value):
             continue
-        if key not in signature.annotations:
+        if key not in signature.parameters:
             if signature.takes_any_keyword:
                 continue
-            raise InputError(unknown_key(full_key, list(signature.annotations)))
+            raise InputError(unknown_key(full_key, list(signature.parameters)))
         try:
-            TypeAdapter(signature.annotations[key], config=STRICT).validate_python(value)
+            TypeAdapter(signature.annotation(key), config=STRICT).validate_python(value)
         except PydanticUserError:  # an annotation that only its own library can read
             continue
         except ValidationError as error:
@@ -135,12 +141,13 @@ class _Module(dict[str, Any]):
             return type(name, (), {}) if module is None else module[original]
         found = self.definitions.get(name)
         if isinstance(found, ast.Assign):  # a type alias
-            return self._evaluate(found.value)
+            return self.evaluate(found.value)
         if found is not None:  # a class that no plain config value can be an instance of
             return type(name, (), {})
         raise KeyError(name)
 
-    def _evaluate(self, node: ast.expr) -> Any:
+    def evaluate(self, node: ast.expr) -> Any:
+        """The value of an annotation or a type alias of this module; Any if it is beyond this reader."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str):  # an annotation in quotes
             node = ast.parse(node.value, mode="eval").body
         try:
@@ -158,16 +165,13 @@ class _Module(dict[str, Any]):
                 if isinstance(member, ast.FunctionDef) and member.name == "__init__":
                     return self._signature(member.args)
             bases = (self.signature(base.id) for base in found.bases if isinstance(base, ast.Name))
-            return next((base for base in bases if base), Signature({}, takes_any_keyword=True))
+            return next((base for base in bases if base), Signature(self, {}, takes_any_keyword=True))
         if name in self.imports:
             source, original = self.imports[name]
             return signature_of(f"{source}.{original}")
         return None
 
     def _signature(self, arguments: ast.arguments) -> Signature:
-        annotations = {
-            argument.arg: self._evaluate(argument.annotation) if argument.annotation else Any
-            for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-            if argument.arg != "self"
-        }
-        return Signature(annotations, takes_any_keyword=arguments.kwarg is not None)
+        parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        named = {parameter.arg: parameter for parameter in parameters if parameter.arg != "self"}
+        return Signature(self, named, takes_any_keyword=arguments.kwarg is not None)

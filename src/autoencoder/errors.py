@@ -76,7 +76,7 @@ def arguments_of(target: str | None) -> list[str]:
     from autoencoder.config_check import signature_of
 
     signature = signature_of(target) if target else None
-    return list(signature.annotations) if signature else []
+    return list(signature.parameters) if signature else []
 
 
 def unknown_key(key: str, allowed: list[str]) -> str:
