@@ -39,6 +39,9 @@ typecheck: $(READY) ## check types
 tensorboard: $(READY) ## serve logs/ on http://localhost:6006; ARGS="--port 6007" passes options
 	$(BIN)/tensorboard --logdir logs $(ARGS)
 
+benchmark: $(READY) ## time this project beside the bare loop and the plain recipe
+	$(BIN)/python benchmarks/speed.py $(ARGS)
+
 lock: $(READY) ## resolve pyproject.toml into requirements.lock anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--extra dev --output-file requirements.lock pyproject.toml

@@ -33,7 +33,7 @@ def adamw(module: nn.Module, lr: PositiveFloat = 2e-3, weight_decay: NonNegative
 def muon(
     module: nn.Module,
     lr: PositiveFloat = 1.2e-2,
-    momentum: Decay = 0.93,
+    momentum: Decay = 0.9,
     weight_decay: NonNegativeFloat = 0.1,
     bias_lr: PositiveFloat = 3e-3,
     newton_schulz_steps: PositiveInt = 5,

@@ -1,0 +1,260 @@
+"""Times this project beside the bare PyTorch loop and the plain recipe: `make benchmark` prints one table.
+
+Every ratio is taken within one run: the candidates take turns, each round times all of them, and a row gives the
+minimum over the rounds and the spread to the maximum.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import RichProgressBar, Timer
+from PIL import Image
+from torch.nn.functional import mse_loss
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import Compose, Normalize, ToTensor
+
+from autoencoder import AutoencoderModule, ImageDataModule
+from autoencoder.noise import silence_known_noise
+from autoencoder.optimizers import adam
+from autoencoder.pixels import normalize
+from autoencoder.schedulers import constant
+
+ROOT = Path(__file__).resolve().parents[1]
+BATCH_SIZES = (128, 256, 512)
+PLAIN_BATCHES = 60  # of the plain recipe's 469 an epoch; the rest is scaled
+TARGET_MSE = 0.0314  # of the plain recipe after its 30 epochs
+PLAIN_EPOCHS = 30
+
+
+class StopAfterFirstStep(Callback):
+    """Ends the process as soon as it has trained one batch: its wall time is that to the first step."""
+
+    def on_train_batch_end(self, *arguments: object) -> None:
+        os._exit(0)
+
+
+class PillowImages(Dataset[tuple[torch.Tensor, int]]):
+    """Images as torchvision's MNIST deals them: a PIL image each, through ToTensor and Normalize."""
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        self.images, self.labels = images[:, 0], labels
+        self.transform = Compose([ToTensor(), Normalize(0.5, 0.5)])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.transform(Image.fromarray(self.images[index].numpy())), int(self.labels[index])
+
+
+def fit_seconds(datamodule: ImageDataModule) -> float:
+    """An epoch in the stock Trainer with the project's callbacks and logger, the bar drawn; without validation."""
+    module = AutoencoderModule(optimizer=adam, scheduler=constant)
+    timer = Timer()
+    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
+        overrides = [f"paths.output_dir={folder}", "trainer.max_epochs=1", "callbacks.progress=null"]
+        with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+            config = compose("train", overrides)
+        bar = RichProgressBar(console_kwargs={"file": nowhere, "force_terminal": True})
+        trainer: Trainer = instantiate(
+            config.trainer,
+            callbacks=[timer, bar, *(instantiate(part) for part in config.callbacks.values() if part)],
+            logger=[instantiate(part) for part in config.logger.values()],
+        )
+        trainer.fit(module, datamodule)
+    return timer.time_elapsed("train")
+
+
+def bare_seconds(datamodule: ImageDataModule) -> float:
+    """An epoch of the same batches, network and optimiser in a plain loop."""
+    module = AutoencoderModule()
+    network, optimizer = module.network, adam(module)
+    start = time.perf_counter()
+    for pixels, _ in datamodule.train_dataloader():
+        images = normalize(pixels)
+        optimizer.zero_grad()
+        mse_loss(network(images), images).backward()
+        optimizer.step()
+    return time.perf_counter() - start
+
+
+def plain_seconds(datamodule: ImageDataModule) -> float:
+    """An epoch of the plain recipe, timed over `PLAIN_BATCHES` batches of 128 and scaled: transforms image by image."""
+    dataset = PillowImages(datamodule.images.train_images, datamodule.images.train_labels)
+    module = AutoencoderModule()
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
+    batches = iter(DataLoader(dataset, 128, shuffle=True))
+    start = time.perf_counter()
+    for _ in range(min(PLAIN_BATCHES, len(dataset) // 128)):
+        images, _ = next(batches)
+        optimizer.zero_grad()
+        mse_loss(module.network(images), images).backward()
+        optimizer.step()
+    return (time.perf_counter() - start) * len(dataset) / (PLAIN_BATCHES * 128)
+
+
+def limit_seconds(datamodule: ImageDataModule) -> float:
+    """The arithmetic of an epoch at the speed of a large float32 matrix product."""
+    size = 4096
+    left, right = torch.rand(size, size), torch.rand(size, size)
+    start = time.perf_counter()
+    torch.mm(left, right)
+    flops_a_second = 2 * size**3 / (time.perf_counter() - start)
+    weights = sum(parameter.numel() for parameter in AutoencoderModule().parameters() if parameter.ndim == 2)
+    needless = 2 * 784 * 128  # no gradient is due for the images
+    return len(datamodule.train_indices) * (6 * weights - needless) / flops_a_second
+
+
+def validation_seconds(datamodule: ImageDataModule) -> float:
+    """A pass over 5,000 images in the order and batches of validation."""
+    module = AutoencoderModule()
+    start = time.perf_counter()
+    with torch.inference_mode():
+        for (pixels, _), _ in zip(datamodule.evaluation_batches("train"), range(5), strict=False):
+            images = normalize(pixels)
+            module.val_error.update(module.network(images), images)
+    return time.perf_counter() - start
+
+
+def run_command(*arguments: str) -> tuple[float, float]:
+    """Wall seconds and peak memory in MB of a Python command, start to exit."""
+    start = time.perf_counter()
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _, _, usage = os.wait4(process.pid, 0)
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def take_turns(candidates: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """What each candidate returns in each round, after one round to warm up."""
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(rounds + 1):
+        for name, candidate in candidates.items():
+            value = candidate()
+            if turn:
+                taken[name].append(value)
+    return taken
+
+
+def print_rows(title: str, rows: dict[str, list[float]], reference: str, against: dict[str, str] | None = None) -> None:
+    """A row a candidate: minimum, maximum, and its minimum as a ratio to its reference's."""
+    print(f"\n| {title} | min | max | ratio | to |\n| --- | --: | --: | --: | --- |")
+    for name, values in rows.items():
+        base = (against or {}).get(name, reference)
+        print(f"| {name} | {min(values):.2f} | {max(values):.2f} | {min(values) / min(rows[base]):.2f} | {base} |")
+
+
+def time_epochs(datamodules: dict[int, ImageDataModule], rounds: int) -> dict[str, list[float]]:
+    """Seconds an epoch, all candidates in turn."""
+    first = datamodules[BATCH_SIZES[0]]
+    candidates: dict[str, Callable[[], float]] = {"arithmetic limit": lambda: limit_seconds(first)}
+    against = {}
+    for size, datamodule in datamodules.items():
+        candidates[f"bare loop, batch {size}"] = lambda datamodule=datamodule: bare_seconds(datamodule)
+        candidates[f"Trainer, batch {size}"] = lambda datamodule=datamodule: fit_seconds(datamodule)
+        against[f"Trainer, batch {size}"] = f"bare loop, batch {size}"
+    candidates["plain recipe, batch 128 (part of an epoch, scaled)"] = lambda: plain_seconds(first)
+    candidates["validation, 5,000 images (not in the rows above)"] = lambda: validation_seconds(first)
+    epochs = take_turns(candidates, rounds)
+    count = f"{len(first.train_indices):,}"
+    print_rows(f"s/epoch of {count} images, Adam", epochs, f"bare loop, batch {BATCH_SIZES[0]}", against)
+    return epochs
+
+
+def time_to_target(epochs: dict[str, list[float]], rounds: int, *overrides: str) -> None:
+    """Seconds of fitting, and of the whole command, to the plain recipe's error."""
+    fits, walls, errors = [], [], []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            wall, _ = run_command("src/train.py", "experiment=speedrun", f"hydra.run.dir={folder}", *overrides)
+            metrics = json.loads(Path(folder, "metrics.json").read_text())
+        fits.append(metrics["fit_seconds"])
+        walls.append(wall)
+        errors.append(metrics["test/mse"])
+    plain = [PLAIN_EPOCHS * seconds for seconds in epochs["plain recipe, batch 128 (part of an epoch, scaled)"]]
+    rows = {
+        "plain recipe, 30 epochs": plain,
+        "bare loop, the same 30 epochs": [PLAIN_EPOCHS * seconds for seconds in epochs["bare loop, batch 128"]],
+        "Trainer, the same 30 epochs": [PLAIN_EPOCHS * seconds for seconds in epochs["Trainer, batch 128"]],
+        "experiment=speedrun, fit": fits,
+        "experiment=speedrun, start of the process to its exit": walls,
+    }
+    print_rows(f"s to test mse {TARGET_MSE}", rows, "plain recipe, 30 epochs")
+    print(f"\nspeedrun: test mse {min(errors):.4f} to {max(errors):.4f}; ")
+    print(f"fit 1/{min(plain) / min(fits):.0f}, whole command 1/{min(plain) / min(walls):.0f} of the plain recipe")
+
+
+def time_start(rounds: int, *overrides: str) -> None:
+    """Seconds of wall time until commands answer, and peak memory in MB."""
+    memory: dict[str, float] = {}
+
+    def timed(name: str, *arguments: str) -> Callable[[], float]:
+        def run() -> float:
+            seconds, memory[name] = run_command(*arguments)
+            return seconds
+
+        return run
+
+    stop = "+callbacks.stop={_target_: speed.StopAfterFirstStep}"
+    with tempfile.TemporaryDirectory() as folder:
+        where = f"paths.log_dir={folder}"
+        commands = {
+            "import hydra": ("-c", "import hydra"),
+            "train.py --help": ("src/train.py", "--help"),
+            "train.py --cfg job": ("src/train.py", "--cfg", "job"),
+            "train.py model.latent=3 (unknown key)": ("src/train.py", "model.latent=3"),
+            "train.py model.latent_dim=0": ("src/train.py", "model.latent_dim=0", where),
+            "import lightning.pytorch, torchvision": ("-c", "import lightning.pytorch, torchvision"),
+            "train.py to the end of its first step": ("src/train.py", stop, where, *overrides),
+            "train.py, one epoch": ("src/train.py", "trainer.max_epochs=1", where, *overrides),
+        }
+        rows = take_turns({name: timed(name, *arguments) for name, arguments in commands.items()}, rounds)
+    heavy = "import lightning.pytorch, torchvision"
+    against = dict.fromkeys(list(commands)[-3:], heavy)
+    print_rows("s of wall time", rows, "import hydra", against)
+    print(f"\npeak memory: {memory['train.py, one epoch']:,.0f} MB; of the imports alone {memory[heavy]:,.0f} MB")
+
+
+def main() -> None:
+    """Prints the command and the machine, then the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--dataset", default="mnist", help="mnist, or mnist_5k to see whether it runs")
+    arguments = parser.parse_args()
+    silence_known_noise()
+    torch.set_flush_denormal(True)
+    os.environ["PROJECT_ROOT"] = str(ROOT)
+    print(f"python benchmarks/speed.py --rounds {arguments.rounds} --dataset {arguments.dataset}")
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    data_dir = os.environ.get("DATA_DIR", str(ROOT / "data"))
+    datamodules = {}
+    for size in BATCH_SIZES:
+        datamodules[size] = ImageDataModule(arguments.dataset, data_dir, size, val_size=0)
+        datamodules[size].setup()
+    overrides = (f"data={arguments.dataset}",)
+    epochs = time_epochs(datamodules, arguments.rounds)
+    time_to_target(epochs, arguments.rounds, *overrides)
+    time_start(arguments.rounds, *overrides)
+
+
+if __name__ == "__main__":
+    main()
