@@ -34,7 +34,7 @@ def test_command(line, run, tmp_path):
         subprocess.run([*words, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
     elif words[:2] == ["python", "src/train.py"]:
         overrides = [word.replace("RUN/", f"{run}/") for word in words[2:]]
-        extra = ["model.latent_dim=8", "data.batch_size=32"] if "RUN/" in line else []
+        extra = ["model.latent_dim=8", "trainer.max_epochs=4"] if "RUN/" in line else []
         result = command("src/train.py", *overrides, *TINY, *extra, f"paths.log_dir={tmp_path}")
         assert result.returncode == 0, result.stderr
     elif program == "python" and words[1].startswith("src/"):
@@ -50,4 +50,4 @@ def test_every_file_that_the_documents_name_is_there():
         for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / link).exists(), (document, link)
         for name in re.findall(r"`((?:src|configs|tests|benchmarks|docs)/[\w/.]+\.\w+)`", document.read_text()):
-            assert (ROOT / name).exists(), (document, name)
+            assert (ROOT / name).exists() or "NAME" in name, (document, name)

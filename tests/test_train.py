@@ -143,6 +143,15 @@ def test_a_resumed_run_ends_with_the_same_weights_and_logs_in_order(tmp_path):
         assert [(event.step, event.value) for event in resumed] == [(event.step, event.value) for event in whole]
 
 
+def test_a_run_resumed_in_a_new_folder_keeps_the_best_so_far(run, tmp_path):
+    """The learning rate is so high that what follows is worse."""
+    wild = ("experiment=quick", "model.latent_dim=8", "optimizer.lr=3.0", "scheduler=constant", "trainer.max_epochs=4")
+    metrics = run_train(tmp_path, *wild, f"ckpt_path={run / 'checkpoints' / 'last.ckpt'}")
+    assert metrics["epochs"] == 4 and metrics["test/mse"] == read_metrics(run)["test/mse"]
+    assert_same_weights(weights(tmp_path, "best"), weights(run, "best"))
+    assert not torch.equal(*(weights(folder)["network.encoder.1.weight"] for folder in (tmp_path, run)))
+
+
 def test_a_sweep_prints_a_table_and_survives_a_failed_job(tmp_path, capfd):
     overrides = [*QUICK, "model.latent_dim=0,8,16", f"hydra.sweep.dir={tmp_path}", "-m"]
     with pytest.raises(SystemExit) as stopped:

@@ -1,6 +1,7 @@
 """Checkpoints: plain data that a run leaves behind, and what has to hold before one is used."""
 
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,22 @@ class BestAndLast(ModelCheckpoint):
         if isinstance(datamodule, ImageDataModule) and datamodule.val_size == 0:
             self.monitor = None
         super().setup(trainer, pl_module, stage)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over the best checkpoint of the run that this one goes on from; in a new folder, as a copy."""
+        best = Path(state_dict["best_model_path"])
+        if state_dict["dirpath"] != self.dirpath and best.is_file() and self.dirpath:
+            copy = Path(self.dirpath, best.name)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(best, copy)
+            state_dict = state_dict | {
+                "dirpath": self.dirpath,
+                "best_model_path": str(copy),
+                "best_k_models": {str(copy): state_dict["best_model_score"]} if self.monitor else {},
+                "kth_best_model_path": str(copy),
+                "last_model_path": "",
+            }
+        super().load_state_dict(state_dict)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def save_reconstructions(module: AutoencoderModule, datamodule: ImageDataModule,
     images = first_test_images(datamodule)
     with torch.inference_mode():
         grid = reconstruction_grid(images, module(images))
-    figure = Figure(figsize=(10, 1.9), dpi=150, layout="constrained")
+    figure = Figure(figsize=(10, 1.6), dpi=150, layout="constrained")
     axes = figure.subplots()
     axes.imshow(grid.permute(1, 2, 0).squeeze(-1).cpu().numpy(), cmap="gray", vmin=0, vmax=255)
     height = images.shape[2]
