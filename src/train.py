@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoder.errors import one_line_errors
+from autoencoder.errors import InputError, one_line_errors
 
 if TYPE_CHECKING:
     from pydantic import NonNegativeInt
@@ -24,11 +24,16 @@ log = logging.getLogger(__name__)
 def main(config: DictConfig) -> float | None:
     """One run, or one job of a sweep; returns the validation error, which a sweeper may minimise."""
     val_mse = None
-    with one_line_errors(keep_going=HydraConfig.get().mode == RunMode.MULTIRUN):
+    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    with one_line_errors(keep_going=in_sweep):
         from autoencoder.config_check import check_config
 
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         check_config(settings, Path(__file__), "train")
+        if in_sweep and settings["trainer"].get("strategy") == "ddp":
+            raise InputError(
+                "trainer.strategy=ddp starts its command once more a device, a whole sweep too: leave out -m"
+            )
         val_mse = train(**settings)
     return val_mse
 

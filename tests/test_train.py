@@ -164,6 +164,12 @@ def test_a_sweep_prints_a_table_and_survives_a_failed_job(tmp_path, capfd):
     assert "model.latent_dim must be greater than 0" in (tmp_path / "0" / "train.log").read_text()
 
 
+def test_ddp_in_a_sweep_is_refused(tmp_path, capfd):
+    with pytest.raises(SystemExit):
+        call(train.main, *QUICK, "trainer=ddp", "seed=0,1", f"hydra.sweep.dir={tmp_path}", "-m")
+    assert "trainer.strategy=ddp starts its command once more" in (tmp_path / "1" / "train.log").read_text()
+
+
 def test_val_size_0_trains_on_everything_and_keeps_the_last_epoch_as_best(tmp_path):
     metrics = run_train(tmp_path, *QUICK, "data.val_size=0")
     assert metrics["train_size"] == 4500 and metrics["val/mse"] is None
