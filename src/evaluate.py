@@ -1,5 +1,6 @@
 """Measures a checkpoint again: `python src/evaluate.py ckpt_path=RUN/checkpoints/best.ckpt`."""
 
+import gc
 import logging
 import os
 from pathlib import Path
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path=str(ROOT / "configs"), config_name="evaluate")
 def main(config: DictConfig) -> None:
     """One evaluation, in a folder of its own."""
+    gc.enable()
     with one_line_errors():
         from autoencoder.config_check import check_config
 
@@ -45,5 +47,6 @@ def evaluate(ckpt_path: str, data_dir: "str | None", paths: dict[str, str]) -> N
 
 
 if __name__ == "__main__":
+    gc.disable()  # until the config is composed, of many small objects: a tenth off the answer to --help
     with one_line_errors():
         main()

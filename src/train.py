@@ -1,5 +1,6 @@
 """Trains an autoencoder: `python src/train.py KEY=VALUE…`, or `-m KEY=A,B,C` for a sweep."""
 
+import gc
 import logging
 import os
 from pathlib import Path
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path=str(ROOT / "configs"), config_name="train")
 def main(config: DictConfig) -> float | None:
     """One run, or one job of a sweep; returns the validation error, which a sweeper may minimise."""
+    gc.enable()
     val_mse = None
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     with one_line_errors(keep_going=in_sweep):
@@ -95,5 +97,6 @@ def train(
 
 
 if __name__ == "__main__":
+    gc.disable()  # until the config is composed, of many small objects: a tenth off the answer to --help
     with one_line_errors():
         main()
