@@ -94,7 +94,7 @@ def evaluate(
             per_class: those of the four that are asked for, for each class;
             knn, probe: accuracy of nearest neighbours and of a linear probe on the latents, with those on PCA's
             latents and on a random encoder's beside them;
-            latents: dead dimensions and effective rank.
+            latents: dead dimensions and effective rank, with those of PCA's latents beside them.
     """
     module.eval().to(datamodule.images.test_images.device)
     batches = datamodule.evaluation_batches
@@ -107,8 +107,8 @@ def evaluate(
         figures |= _reconstruction_figures(module, "test/", datamodule, metrics)
         figures |= _reconstruction_figures(pca(), "pca/test_", datamodule, metrics)
     if "latents" in metrics:
-        latents = collect_latents(module.encode, batches("test")).values
-        figures |= {"test/dead_dimensions": dead_dimensions(latents), "test/effective_rank": effective_rank(latents)}
+        figures |= _latent_figures(module, "test/", datamodule)
+        figures |= _latent_figures(pca(), "pca/test_", datamodule)
     if {"knn", "probe"} & set(metrics):
         figures |= _class_figures(module, "test/", datamodule, metrics)
         figures |= _class_figures(pca(), "pca/test_", datamodule, metrics)
@@ -133,6 +133,11 @@ def _reconstruction_figures(
             means = mean_scores(scores, metrics, label)
             figures |= {f"{prefix}{name}_class_{label}": value for name, value in means.items()}
     return figures
+
+
+def _latent_figures(model: AutoencoderModule | PCA, prefix: str, datamodule: ImageDataModule) -> dict[str, float]:
+    latents = collect_latents(model.encode, datamodule.evaluation_batches("test")).values
+    return {f"{prefix}dead_dimensions": dead_dimensions(latents), f"{prefix}effective_rank": effective_rank(latents)}
 
 
 def _class_figures(

@@ -22,7 +22,8 @@ def image_ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
     """
     x, y = (reconstructions.float() + 1) / 2, (images.float() + 1) / 2
     rows, columns = (_smoothing(size).to(x.device) for size in x.shape[2:])
-    smoothed = rows @ torch.stack([x, y, x * x, y * y, x * y]) @ columns.T  # [5, B, C, H, W]
+    smoothed = torch.stack([x, y, x * x, y * y, x * y]) @ columns.T
+    smoothed = smoothed.transpose(-1, -2) @ rows.T  # [5, B, C, W, H]: turned, which changes no mean
     mean_x, mean_y, square_x, square_y, product = smoothed
     mean_product, mean_squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
     luminance = (2 * mean_product + C1) / (mean_squares + C1)

@@ -38,7 +38,7 @@ def draw_loss_curves(
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch", fontsize=8)
-    axes.set_ylabel(ERROR_UNIT, fontsize=8)
+    axes.set_ylabel(ERROR_UNIT.replace(", ", ",\n", 1), fontsize=8)
     tidy(axes)
     axes.legend(frameon=False, fontsize=8)
     return figure
@@ -78,6 +78,6 @@ def draw_class_errors(module: AutoencoderModule, datamodule: ImageDataModule, er
     )
     axes.set_ylim(bottom=0)
     axes.set_xlabel("class", fontsize=8)
-    axes.set_ylabel(ERROR_UNIT, fontsize=8)
+    axes.set_ylabel(ERROR_UNIT.replace(", ", ",\n", 1), fontsize=8)
     tidy(axes)
     return figure

@@ -58,7 +58,7 @@ def draw_worst_and_median(
     groups = worst_and_median(errors, count)
     height, width = datamodule.images.test_images.shape[2:]
     figure = new_figure(
-        1.3 + WIDTH * 0.86 * 4 * height / (count * width),
+        1.2 + WIDTH * 0.86 * 4 * height / (count * width),
         "The worst and the median reconstructions",
         module,
         datamodule.title,

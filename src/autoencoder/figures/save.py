@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from autoencoder.datamodule import ImageDataModule
@@ -54,6 +55,8 @@ def save_figures(
     folder.mkdir(parents=True, exist_ok=True)
     for name, draw in drawings.items():
         figure = draw()
-        for suffix in ("png", "pdf"):
-            figure.savefig(folder / f"{name}.{suffix}", dpi=DPI)
+        figure.savefig(folder / f"{name}.png", dpi=DPI)
+        with rc_context({"pdf.fonttype": 42}):  # TrueType: many journals refuse matplotlib's default, Type 3
+            title = {"Title": figure.get_suptitle().replace("\n", ": "), "CreationDate": None}
+            figure.savefig(folder / f"{name}.pdf", dpi=DPI, metadata=title)
     return list(drawings)
