@@ -137,7 +137,7 @@ def draw_interpolations(
     images = torch.cat([start[:, None], decoded, end[:, None]], dim=1)
     height, width = images.shape[3:]
     figure = new_figure(
-        0.9 + WIDTH * 0.88 * pairs * height / ((steps + 2) * width),
+        1.0 + WIDTH * 0.88 * pairs * height / ((steps + 2) * width),
         "Interpolations between two test images",
         module,
         datamodule.title,

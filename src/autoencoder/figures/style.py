@@ -2,6 +2,7 @@
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from torch import Tensor
 
 from autoencoder.datamodule import ImageDataModule
@@ -20,7 +21,7 @@ CLASS_COLORS = (  # Paul Tol's muted scheme (2021), its grey made darker
 
 def new_figure(height: float, subject: str, module: AutoencoderModule, title: str, test_mse: float) -> Figure:
     """An empty figure of `height` inches, over it the subject, the data set, the latent dimensions and the error."""
-    figure = Figure(figsize=(WIDTH, height), dpi=100, layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
     figure.suptitle(f"{subject}\n{title}, {module.latent_dim} latent dimensions, test mse {test_mse:.4f}", fontsize=9)
     return figure
 
