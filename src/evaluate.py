@@ -38,7 +38,7 @@ def evaluate(
     projection: "Projection",
     paths: dict[str, str],
 ) -> None:
-    """Restores model and data from the checkpoint, measures, and writes the figures in both senses."""
+    """Restores model and data from the checkpoint, measures what is asked for, and writes numbers and pictures."""
     from autoencoder.checkpoints import restore
     from autoencoder.evaluation import evaluate as measure_all
     from autoencoder.noise import silence_known_noise

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoder import AutoencoderModule, evaluation
+from autoencoder import AutoencoderModule, ImageDataModule, evaluation
 from autoencoder.evaluation import QUICK, Metric, evaluate, random_encoder
 from autoencoder.pca import fit_pca
 from autoencoder.pixels import normalize
@@ -67,6 +67,13 @@ def test_only_what_is_asked_for_is_computed(module, digits, figures, metrics, na
     measured = evaluate(module, digits, metrics)
     assert measured.keys() == names
     assert measured == pytest.approx({name: figures[name] for name in names})
+
+
+def test_without_validation_images_all_but_their_error_is_measured(module):
+    datamodule = ImageDataModule(dataset="mnist_5k", val_size=0)
+    datamodule.setup()
+    measured = evaluate(module, datamodule, ("mse", "probe"))
+    assert measured["val/mse"] is None and measured["test/probe_accuracy"] > 0.1
 
 
 def test_pca_is_fitted_once_and_only_if_needed(module, digits, monkeypatch):

@@ -4,6 +4,7 @@ import re
 import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -151,6 +152,30 @@ def test_umap_that_is_not_installed_is_an_error_with_its_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(InputError, match="pip install umap-learn, or take projection=pca"):
         figures.latent_map.project(torch.rand(9, 3), "umap")
+
+
+def test_umap_that_is_installed_is_used(monkeypatch):
+    class UMAP:
+        def __init__(self, random_state):
+            assert random_state == 0  # the same map each time
+
+        def fit_transform(self, latents):
+            return latents[:, :2]
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=UMAP))
+    latents = torch.rand(9, 3)
+    points, labels = figures.latent_map.project(latents, "umap")
+    assert torch.equal(points, latents[:, :2]) and labels[0].startswith("UMAP")
+
+
+def test_errors_that_hardly_fall_are_on_a_linear_axis_with_numbers(model):
+    history = {"epoch": [1.0, 2.0], "train/mse": [0.031, 0.029], "val/mse": [float("nan")] * 2}
+    [axes] = figures.draw_loss_curves(*model, history).axes
+    assert axes.get_yscale() == "linear"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "training, during the epoch",
+        "test, of the checkpoint",
+    ]
 
 
 def test_a_model_of_one_dimension_without_history_has_the_other_figures(digits, tmp_path):

@@ -118,7 +118,7 @@ def evaluate(
 
 def random_encoder(module: AutoencoderModule) -> AutoencoderModule:
     """A module of the same sizes, on the same device, as it would start training from one fixed seed."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # weights start on the CPU
         torch.manual_seed(RANDOM_SEED)
         return type(module)(**module.hparams).eval().to(module.device)
 

@@ -19,6 +19,8 @@ def draw_loss_curves(
 ) -> Figure:
     """Training and validation error over the epochs, and the test error of the model as a line.
 
+    The errors' axis is logarithmic if they fall to less than a fifth.
+
     Args:
         history: the columns of history.csv, see `autoencoder.history.read_history`.
         errors: of each test image, [N], if they are at hand; else they are computed.
@@ -32,10 +34,12 @@ def draw_loss_curves(
         if any(value == value for value in history[name]):  # NaN where there are no validation images
             axes.plot(history["epoch"], history[name], line, color=color, label=label, markersize=3, linewidth=1.2)
     axes.axhline(test_mse, color="black", linewidth=0.8, linestyle=":", label="test, of the checkpoint")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    shown = [value for name, *_ in curves for value in history[name] if value == value]
+    if max(shown) > 5 * min(shown):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch", fontsize=8)
     axes.set_ylabel(ERROR_UNIT.replace(", ", ",\n", 1), fontsize=8)
