@@ -11,6 +11,7 @@ NEIGHBOURS = 5
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 GROUPS = 512  # of training images, in the search for neighbours
 CHUNK = 50  # test images at once: few enough for their distances to stay in the cache
+PART = 2_000  # training images at once, for the same reason
 HELD_OUT = 10  # without validation images, the last tenth of the training images chooses C
 
 
@@ -80,7 +81,7 @@ def probe_accuracy(train: Latents, val: Latents | None, test: Latents) -> float:
 def fit_probes(train: Latents, strengths: tuple[float, ...] = STRENGTHS, max_iterations: int = 100) -> list[Probe]:
     """A probe for each C: minimises C * (sum of cross-entropies) + |weights|² / 2, the bias free.
 
-    All at once, by one L-BFGS over the whole of `train`: scikit-learn's LogisticRegression, in a tenth of the time.
+    The objective of scikit-learn's LogisticRegression; all at once, by one L-BFGS over the whole of `train`.
     """
     values, labels = train
     count, dimensions = values.shape
@@ -91,16 +92,22 @@ def fit_probes(train: Latents, strengths: tuple[float, ...] = STRENGTHS, max_ite
     penalties = 1 / (count * inputs.new_tensor(strengths))[:, None, None].expand(-1, classes, dimensions + 1).clone()
     penalties[:, :, -1] = 0
     parameters = inputs.new_zeros(probes, classes, dimensions + 1, requires_grad=True)
-    truth = torch.nn.functional.one_hot(labels, classes).T.to(inputs)  # [classes, N]: the long axis last is faster
+    truth = torch.nn.functional.one_hot(labels, classes).to(inputs)
+    chunks = [(one, targets.T.contiguous()) for one, targets in zip(inputs.split(PART), truth.split(PART), strict=True)]
     optimizer = torch.optim.LBFGS([parameters], max_iter=max_iterations, line_search_fn="strong_wolfe", history_size=20)
 
     def closure() -> float:
-        """The loss, with its gradient written out: half the time of autograd's."""
+        """The loss, with its gradient written out, part by part: several times as fast as autograd over all."""
         weights = parameters.detach()
-        log_shares = (weights @ inputs.T).log_softmax(1)  # [probes, classes, N]
-        loss = -(log_shares * truth).sum() / count + (penalties * weights.square()).sum() / 2
-        parameters.grad = (log_shares.exp_() - truth) @ inputs / count + penalties * weights
-        return float(loss)
+        loss, gradient = float((penalties * weights.square()).sum()) / 2, penalties * weights
+        for images, targets in chunks:  # [B, K + 1], [classes, B]
+            logits = (weights.flatten(0, 1) @ images.T).unflatten(0, (probes, classes))
+            log_shares = logits.log_softmax(1)
+            loss -= float((log_shares * targets).sum()) / count
+            difference = log_shares.exp_().sub_(targets)  # of the classes' shares and the truth
+            gradient += (difference.flatten(0, 1) @ images).view_as(gradient) / count
+        parameters.grad = gradient
+        return loss
 
     optimizer.step(closure)
     fitted = parameters.detach()
