@@ -6,15 +6,17 @@ import torch
 from torch import Tensor
 
 from autoencoder.latents import Latents
+from autoencoder.threads import one_thread
 
 NEIGHBOURS = 5
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 GROUPS = 512  # of training images, in the search for neighbours
 CHUNK = 50  # test images at once: few enough for their distances to stay in the cache
-PART = 2_000  # training images at once, for the same reason
+PART = 10_000  # training images at once, for the same reason
 HELD_OUT = 10  # without validation images, the last tenth of the training images chooses C
 
 
+@one_thread()
 def knn_accuracy(train: Latents, test: Latents, k: int = NEIGHBOURS) -> float:
     """The share of `test` whose class is the most frequent among the `k` nearest of `train`, by Euclidean distance.
 
@@ -78,6 +80,7 @@ def probe_accuracy(train: Latents, val: Latents | None, test: Latents) -> float:
     return max(fit_probes(train), key=lambda probe: probe.accuracy(chosen)).accuracy(test)
 
 
+@one_thread()
 def fit_probes(train: Latents, strengths: tuple[float, ...] = STRENGTHS, max_iterations: int = 100) -> list[Probe]:
     """A probe for each C: minimises C * (sum of cross-entropies) + |weights|² / 2, the bias free.
 
