@@ -4,12 +4,16 @@ import gc
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.errors import one_line_errors
+
+if TYPE_CHECKING:
+    from autoencoder.evaluation import Metric
+    from autoencoder.figures.latent_map import Projection
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PROJECT_ROOT", str(ROOT))
@@ -28,22 +32,37 @@ def main(config: DictConfig) -> None:
         evaluate(**settings)
 
 
-def evaluate(ckpt_path: str, data_dir: "str | None", paths: dict[str, str]) -> None:
-    """Restores model and data from the checkpoint, measures, and writes metrics.json and the picture."""
+def evaluate(
+    ckpt_path: str,
+    data_dir: "str | None",
+    metrics: "list[Metric]",
+    figures: bool,
+    projection: "Projection",
+    paths: dict[str, str],
+) -> None:
+    """Restores model and data from the checkpoint, measures what is asked for, and writes numbers and pictures."""
     from autoencoder.checkpoints import restore
     from autoencoder.evaluation import evaluate as measure_all
     from autoencoder.noise import silence_known_noise
     from autoencoder.pictures import save_reconstructions
     from autoencoder.report import describe_model, summarize, write_metrics
+    from autoencoder.report_card import write_report
 
     silence_known_noise()
     module, datamodule = restore(ckpt_path, data_dir)
-    metrics: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(Path(ckpt_path).absolute())}
-    metrics |= measure_all(module, datamodule)
+    results: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(Path(ckpt_path).absolute())}
+    results |= measure_all(module, datamodule, metrics)
     folder = Path(paths["output_dir"])
-    save_reconstructions(module, datamodule, metrics["test/mse"], folder / "reconstructions.png")
-    write_metrics(metrics, folder / "metrics.json")
-    log.info("%s", summarize(metrics, datamodule.title, folder))
+    if "test/mse" in results:
+        save_reconstructions(module, datamodule, results["test/mse"], folder / "reconstructions.png")
+    if figures:
+        from autoencoder.figures import save_figures
+
+        history = Path(ckpt_path).absolute().parents[1] / "history.csv"
+        save_figures(module, datamodule, folder / "figures", history, projection)
+    write_report(results, datamodule.title, folder / "report.md")
+    write_metrics(results, folder / "metrics.json")
+    log.info("%s", summarize(results, datamodule.title, folder))
 
 
 if __name__ == "__main__":

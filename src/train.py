@@ -49,6 +49,7 @@ def train(
     scheduler: dict[str, Any],
     trainer: dict[str, Any],
     callbacks: dict[str, Any],
+    figures: bool,
     paths: dict[str, str],
     logger: "dict[str, Any] | None" = None,
 ) -> float | None:
@@ -65,6 +66,7 @@ def train(
     from autoencoder.noise import silence_known_noise
     from autoencoder.pictures import save_reconstructions
     from autoencoder.report import describe_run, log_outcome, summarize, write_metrics
+    from autoencoder.report_card import write_report
 
     silence_known_noise()
     build = partial(instantiate, _convert_="all")
@@ -89,7 +91,12 @@ def train(
     metrics |= evaluate(module, datamodule)
     folder = Path(paths["output_dir"])
     save_reconstructions(module, datamodule, metrics["test/mse"], folder / "reconstructions.png")
+    if figures:
+        from autoencoder.figures import save_figures
+
+        save_figures(module, datamodule, folder / "figures", folder / "history.csv")
     log_outcome(fitter, {"model": model, "data": data, "optimizer": optimizer, "scheduler": scheduler}, metrics)
+    write_report(metrics, datamodule.title, folder / "report.md")
     write_metrics(metrics, folder / "metrics.json")
     log.info("%s", summarize(metrics, datamodule.title, folder))
     val_mse: float | None = metrics["val/mse"]

@@ -79,6 +79,19 @@ def test_a_checkpoint_that_is_not_there(tmp_path):
     assert "ckpt_path" in refuse(EVALUATE, f"paths.log_dir={tmp_path}")
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("metrics=[mse,fid]", "metrics must be 'mse', 'sse', 'psnr', 'ssim', 'per_class', 'knn', 'probe' or 'latents'"),
+        ("metrics=mse", "metrics must be a valid list, got 'mse'"),
+        ("projection=tsne", "projection must be 'pca' or 'umap', got 'tsne'"),
+        ("figures=maybe", "figures must be a valid boolean, got 'maybe'"),
+    ],
+)
+def test_a_mistake_in_an_evaluation(override, message, tmp_path):
+    assert message in refuse(EVALUATE, "ckpt_path=best.ckpt", override, f"paths.log_dir={tmp_path}")
+
+
 def test_a_broken_checkpoint(tmp_path, run):
     checkpoint = tmp_path / "broken.ckpt"
     whole = (run / "checkpoints" / "last.ckpt").read_bytes()

@@ -6,7 +6,9 @@ import shutil
 import pytest
 from conftest import QUICK, read_metrics, run_evaluate, run_train
 
-FIGURES = ("train/mse", "val/mse", "test/mse", "test/sse", "test/psnr", "pca/test_mse", "pca/test_sse", "pca/test_psnr")
+from autoencoder.evaluation import QUICK as QUICK_METRICS
+
+FIGURES = ("train/mse", "val/mse", *(f"{prefix}{name}" for prefix in ("test/", "pca/test_") for name in QUICK_METRICS))
 
 
 def test_figures_equal_the_runs(run, tmp_path):
@@ -16,7 +18,21 @@ def test_figures_equal_the_runs(run, tmp_path):
         {name: trained[name] for name in FIGURES}, rel=1e-6
     )
     assert metrics["dataset"] == "mnist_5k" and metrics["latent_dim"] == 8
+    assert metrics["test/probe_accuracy"] > metrics["random/test_probe_accuracy"]
+    assert {"test/dead_dimensions", "test/effective_rank", "pca/test_ssim_class_9"} <= metrics.keys()
     assert (tmp_path / "reconstructions.png").read_bytes() == (run / "reconstructions.png").read_bytes()
+    assert "## Each class" in (tmp_path / "report.md").read_text()
+    assert len(list((tmp_path / "figures").iterdir())) == 14
+
+
+def test_a_shorter_list_measures_less(run, tmp_path):
+    path = run / "checkpoints" / "best.ckpt"
+    metrics = run_evaluate(tmp_path, f"ckpt_path={path}", "metrics=[latents]", "figures=false")
+    assert {name for name in metrics if "/" in name} == {
+        f"{prefix}{name}" for prefix in ("test/", "pca/test_") for name in ("dead_dimensions", "effective_rank")
+    }
+    files = {file.name for file in tmp_path.iterdir()}
+    assert files == {"metrics.json", "report.md", "evaluate.log", ".hydra"}
 
 
 def test_a_moved_run_of_other_sizes_still_evaluates_from_another_folder(tmp_path, monkeypatch):
@@ -26,6 +42,6 @@ def test_a_moved_run_of_other_sizes_still_evaluates_from_another_folder(tmp_path
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     path = os.path.relpath(tmp_path / "moved" / "checkpoints" / "best.ckpt")
-    metrics = run_evaluate(tmp_path / "evaluation", f"ckpt_path={path}")
+    metrics = run_evaluate(tmp_path / "evaluation", f"ckpt_path={path}", "metrics=[mse]", "figures=false")
     assert metrics["test/mse"] == pytest.approx(trained["test/mse"], rel=1e-6)
     assert metrics["val_size"] == 100

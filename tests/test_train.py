@@ -16,7 +16,8 @@ from autoencoder import AutoencoderModule
 
 METRICS = {
     *("dataset", "train_size", "val_size", "test_size", "seed", "parameters", "latent_dim", "epochs", "steps"),
-    *("train/mse", "val/mse", "test/mse", "test/sse", "test/psnr", "pca/test_mse", "pca/test_sse", "pca/test_psnr"),
+    *("train/mse", "val/mse", "test/mse", "test/sse", "test/psnr", "test/ssim"),
+    *("pca/test_mse", "pca/test_sse", "pca/test_psnr", "pca/test_ssim"),
     *("fit_seconds", "images_per_second", "device", "precision", "torch_version", "lightning_version", "git_commit"),
 }
 
@@ -38,7 +39,8 @@ def events(folder):
 
 def test_a_run_leaves_exactly_these_files(run):
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
-    expected = {"metrics.json", "reconstructions.png", "train.log", "checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+    expected = {"metrics.json", "report.md", "history.csv", "reconstructions.png", "train.log"}
+    expected |= {"checkpoints/best.ckpt", "checkpoints/last.ckpt"}
     expected |= {f".hydra/{name}.yaml" for name in ("config", "hydra", "overrides")}
     rest = {file for file in files - expected if not file.startswith("tensorboard/")}
     assert expected <= files and not rest
@@ -120,6 +122,7 @@ def test_callbacks_and_loggers_only_look_on(tmp_path):
     off = (
         "callbacks.reconstructions=null",
         "callbacks.progress=null",
+        "callbacks.history=null",
         "logger=[]",
         "+trainer.enable_progress_bar=false",
     )
@@ -138,6 +141,7 @@ def test_a_resumed_run_ends_with_the_same_weights_and_logs_in_order(tmp_path):
     metrics = run_train(tmp_path / "rest", *study, f"ckpt_path={checkpoint}")
     assert metrics["epochs"] == 3 and metrics["steps"] == 375
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "rest"))
+    assert (tmp_path / "rest" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
     for tag in ("train/mse", "val/mse"):  # of all events, those of a second file included
         resumed, whole = (events(tmp_path / name).Scalars(tag) for name in ("rest", "whole"))
         assert [(event.step, event.value) for event in resumed] == [(event.step, event.value) for event in whole]
@@ -168,6 +172,11 @@ def test_ddp_in_a_sweep_is_refused(tmp_path, capfd):
     with pytest.raises(SystemExit):
         call(train.main, *QUICK, "trainer=ddp", "seed=0,1", f"hydra.sweep.dir={tmp_path}", "-m")
     assert "trainer.strategy=ddp starts its command once more" in (tmp_path / "1" / "train.log").read_text()
+
+
+def test_a_run_makes_the_figures_for_a_paper_if_asked(tmp_path):
+    run_train(tmp_path, *QUICK, "figures=true")
+    assert len(list((tmp_path / "figures").glob("*.png"))) == len(list((tmp_path / "figures").glob("*.pdf"))) == 7
 
 
 def test_val_size_0_trains_on_everything_and_keeps_the_last_epoch_as_best(tmp_path):

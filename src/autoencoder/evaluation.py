@@ -1,48 +1,155 @@
-"""What a trained model is worth: the figures of each split, with PCA's beside them."""
+"""What a trained model is worth: the figures of each split, with PCA's and a random encoder's beside them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import cache
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from autoencoder.datamodule import ImageDataModule
-from autoencoder.metrics import ReconstructionError
+from autoencoder.latents import Latents, collect_latents, dead_dimensions, effective_rank
+from autoencoder.metrics import image_mse, psnr_db, sum_of_squares
 from autoencoder.module import AutoencoderModule
-from autoencoder.pca import fit_pca
+from autoencoder.pca import PCA, fit_pca
 from autoencoder.pixels import normalize
+from autoencoder.probes import knn_accuracy, probe_accuracy
+from autoencoder.ssim import image_ssim
+
+Metric = Literal["mse", "sse", "psnr", "ssim", "per_class", "knn", "probe", "latents"]
+QUICK: tuple[Metric, ...] = ("mse", "sse", "psnr", "ssim")  # at the end of each run
+RANDOM_SEED = 0  # of the encoder that has learned nothing
 
 
-def measure(reconstruct: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
-    """mse, sse and psnr of reconstructions, exact over all the images in `batches`.
+class ImageScores(NamedTuple):
+    """One value an image: `mse` [N] in [-1, 1], `ssim` [N] or None, `labels` [N]; and the `pixels` of each."""
+
+    mse: Tensor
+    ssim: Tensor | None
+    labels: Tensor
+    pixels: int
+
+
+def score_images(
+    reconstruct: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], with_ssim: bool = False
+) -> ImageScores:
+    """How well each image is reconstructed.
 
     Args:
         reconstruct: from images [B, C, H, W] in [-1, 1] to the same.
-        batches: (pixels [B, C, H, W] uint8, labels).
+        batches: (pixels [B, C, H, W] uint8, labels [B]).
+        with_ssim: measure the structural similarity, too.
+    Raises: ValueError if there are no images.
     """
-    error: ReconstructionError | None = None
+    mse, ssim, labels, pixels = [], [], [], 0
     with torch.inference_mode():
-        for pixels, _ in batches:
-            images = normalize(pixels)
-            error = error or ReconstructionError(sync_on_compute=False).to(images.device)
-            error.update(reconstruct(images), images)
-    if error is None:
+        for batch, batch_labels in batches:
+            images = normalize(batch)
+            reconstructions = reconstruct(images)
+            mse.append(image_mse(reconstructions, images))
+            if with_ssim:
+                ssim.append(image_ssim(reconstructions, images))
+            labels.append(batch_labels)
+            pixels = images[0].numel()
+    if not mse:
         raise ValueError("`batches` holds no images to measure on")
-    return error.compute()
+    return ImageScores(torch.cat(mse), torch.cat(ssim) if with_ssim else None, torch.cat(labels), pixels)
 
 
-def evaluate(module: AutoencoderModule, datamodule: ImageDataModule) -> dict[str, float | None]:
-    """The figures of `module` on every split and of PCA on the test images, named as in `metrics.json`.
+def mean_scores(scores: ImageScores, metrics: Collection[str], label: int | None = None) -> dict[str, float]:
+    """The means over images of those of mse, sse, psnr and ssim that are in `metrics`; of one class if `label` is set.
 
-    Test images take no part in any choice: PCA is fitted on the training images alone.
+    `mse` per pixel in [-1, 1], `sse` per image in [0, 1], `psnr` in dB of each image, then averaged, `ssim` up to 1.
+    """
+    chosen = slice(None) if label is None else scores.labels == label
+    mse = scores.mse[chosen].double()
+    figures: dict[str, float] = {}
+    if "mse" in metrics:
+        figures["mse"] = mse.mean().item()
+    if "sse" in metrics:
+        figures["sse"] = sum_of_squares(mse.mean().item(), scores.pixels)
+    if "psnr" in metrics:
+        figures["psnr"] = psnr_db(mse).mean().item()
+    if "ssim" in metrics and scores.ssim is not None:
+        figures["ssim"] = scores.ssim[chosen].double().mean().item()
+    return figures
+
+
+def measure(reconstruct: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """mse, sse and psnr of reconstructions, exact over all the images in `batches`; see `score_images`."""
+    return mean_scores(score_images(reconstruct, batches), ("mse", "sse", "psnr"))
+
+
+def evaluate(
+    module: AutoencoderModule, datamodule: ImageDataModule, metrics: Collection[Metric] = QUICK
+) -> dict[str, float | None]:
+    """The figures asked for, named as in `metrics.json`: the model's, and beside them those of its baselines.
+
+    Test images take no part in any choice: PCA, neighbours and probes are fitted on the training images, the
+    probes' C is chosen on the validation images.
+
+    Args:
+        metrics: of the test images, what to compute, and nothing else is:
+            mse, sse, psnr, ssim, with PCA's beside each (mse of the training and validation images, too);
+            per_class: those of the four that are asked for, for each class;
+            knn, probe: accuracy of nearest neighbours and of a linear probe on the latents, with those on PCA's
+            latents and on a random encoder's beside them;
+            latents: dead dimensions and effective rank, with those of PCA's latents beside them.
     """
     module.eval().to(datamodule.images.test_images.device)
-    figures: dict[str, float | None] = {
-        "train/mse": measure(module, datamodule.evaluation_batches("train"))["mse"],
-        "val/mse": measure(module, datamodule.evaluation_batches("val"))["mse"] if datamodule.val_size else None,
-    }
-    test = measure(module, datamodule.evaluation_batches("test"))
-    pca = fit_pca(datamodule.evaluation_batches("train"), module.latent_dim)
-    linear = measure(pca, datamodule.evaluation_batches("test"))
-    figures |= {f"test/{name}": value for name, value in test.items()}
-    figures |= {f"pca/test_{name}": value for name, value in linear.items()}
+    batches = datamodule.evaluation_batches
+    pca = cache(lambda: fit_pca(batches("train"), module.latent_dim))  # fitted at most once, if at all
+    figures: dict[str, float | None] = {}
+    if "mse" in metrics:
+        figures["train/mse"] = measure(module, batches("train"))["mse"]
+        figures["val/mse"] = measure(module, batches("val"))["mse"] if datamodule.val_size else None
+    if set(QUICK) & set(metrics):
+        figures |= _reconstruction_figures(module, "test/", datamodule, metrics)
+        figures |= _reconstruction_figures(pca(), "pca/test_", datamodule, metrics)
+    if "latents" in metrics:
+        figures |= _latent_figures(module, "test/", datamodule)
+        figures |= _latent_figures(pca(), "pca/test_", datamodule)
+    if {"knn", "probe"} & set(metrics):
+        figures |= _class_figures(module, "test/", datamodule, metrics)
+        figures |= _class_figures(pca(), "pca/test_", datamodule, metrics)
+        figures |= _class_figures(random_encoder(module), "random/test_", datamodule, metrics)
+    return figures
+
+
+def random_encoder(module: AutoencoderModule) -> AutoencoderModule:
+    """A module of the same sizes, on the same device, as it would start training from one fixed seed."""
+    with torch.random.fork_rng(devices=[]):  # weights start on the CPU
+        torch.manual_seed(RANDOM_SEED)
+        return type(module)(**module.hparams).eval().to(module.device)
+
+
+def _reconstruction_figures(
+    model: AutoencoderModule | PCA, prefix: str, datamodule: ImageDataModule, metrics: Collection[str]
+) -> dict[str, float]:
+    scores = score_images(model, datamodule.evaluation_batches("test"), "ssim" in metrics)
+    figures = {f"{prefix}{name}": value for name, value in mean_scores(scores, metrics).items()}
+    if "per_class" in metrics:
+        for label in scores.labels.unique().tolist():
+            means = mean_scores(scores, metrics, label)
+            figures |= {f"{prefix}{name}_class_{label}": value for name, value in means.items()}
+    return figures
+
+
+def _latent_figures(model: AutoencoderModule | PCA, prefix: str, datamodule: ImageDataModule) -> dict[str, float]:
+    latents = collect_latents(model.encode, datamodule.evaluation_batches("test")).values
+    return {f"{prefix}dead_dimensions": dead_dimensions(latents), f"{prefix}effective_rank": effective_rank(latents)}
+
+
+def _class_figures(
+    model: AutoencoderModule | PCA, prefix: str, datamodule: ImageDataModule, metrics: Collection[str]
+) -> dict[str, float]:
+    train, test = (collect_latents(model.encode, datamodule.evaluation_batches(split)) for split in ("train", "test"))
+    figures = {}
+    if "knn" in metrics:
+        figures[f"{prefix}knn_accuracy"] = knn_accuracy(train, test)
+    if "probe" in metrics:
+        val: Latents | None = None
+        if datamodule.val_size:
+            val = collect_latents(model.encode, datamodule.evaluation_batches("val"))
+        figures[f"{prefix}probe_accuracy"] = probe_accuracy(train, val, test)
     return figures

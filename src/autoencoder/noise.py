@@ -5,12 +5,13 @@ import warnings
 
 
 def silence_known_noise() -> None:
-    """Hides Lightning's hints at devices and products, and a few warnings.
+    """Hides Lightning's hints at devices and products, fontTools' diary, and a few warnings.
 
     To be called after lightning was imported, which sets its loggers' levels.
     """
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # a line for each step of putting a font into a PDF
     # data.val_size=0 says so already
     for message in (
         "You defined a `validation_step` but have no `val_dataloader`",

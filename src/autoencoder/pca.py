@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from autoencoder.pixels import normalize
+from autoencoder.threads import one_thread
 
 
 class PCA(nn.Module):
@@ -39,6 +40,7 @@ class PCA(nn.Module):
         return self.decode(self.encode(images))
 
 
+@one_thread()
 def fit_pca(batches: Iterable[tuple[Tensor, Tensor]], latent_dim: int) -> PCA:
     """PCA of the images in `batches`, from the eigenvectors of their covariance, added up batch by batch.
 

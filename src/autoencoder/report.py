@@ -92,18 +92,11 @@ def write_metrics(metrics: Mapping[str, Any], path: Path) -> None:
 
 def summarize(metrics: Mapping[str, Any], title: str, folder: Path) -> str:
     """The closing summary: the data, the test figures beside PCA's, where the files are and how to look at them."""
-    latent_dim = metrics["latent_dim"]
     rows = [
         f"{title}: {metrics['train_size']:,} training, {metrics['val_size']:,} validation and "
         f"{metrics['test_size']:,} test images",
-        f"{'test':<22}{'mse':>9}{'sse':>9}{'psnr':>9}",
+        *_test_table(metrics),
     ]
-    for name, prefix in (
-        (f"autoencoder, {latent_dim} dims", "test/"),
-        (f"PCA, {latent_dim} dims", "pca/test_"),
-    ):
-        mse, sse, psnr = (metrics[f"{prefix}{figure}"] for figure in ("mse", "sse", "psnr"))
-        rows.append(f"{name:<22}{mse:>9.4f}{sse:>9.2f}{psnr:>6.2f} dB")
     if metrics.get("fit_seconds"):
         rows.append(
             f"{metrics['epochs']} epochs in {metrics['fit_seconds']:.1f} s, "
@@ -111,7 +104,33 @@ def summarize(metrics: Mapping[str, Any], title: str, folder: Path) -> str:
         )
     shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
     rows.append(f"to look at the runs: tensorboard --logdir {os.path.relpath(folder.parents[1])}")
-    rows.append(
-        f"files in {shown}: metrics.json, reconstructions.png" + (", checkpoints/" if "epochs" in metrics else "")
-    )
+    written = ("metrics.json", "report.md", "reconstructions.png", "figures", "checkpoints")
+    files = [name + "/" * (folder / name).is_dir() for name in written if (folder / name).exists()]
+    rows.append(f"files in {shown}: {', '.join(files)}")
     return "\n".join(rows)
+
+
+def _test_table(metrics: Mapping[str, Any]) -> list[str]:
+    """The test figures that were measured, a line a model, within 80 columns."""
+    columns = {
+        name: layout
+        for name, layout in {
+            "mse": ("mse", "9.4f"),
+            "sse": ("sse", "9.2f"),
+            "psnr": ("psnr", "6.2f"),
+            "ssim": ("ssim", "9.4f"),
+            "knn_accuracy": ("knn", "9.2%"),
+            "probe_accuracy": ("probe", "9.2%"),
+        }.items()
+        if f"test/{name}" in metrics
+    }
+    lines = [f"{'test':<22}" + "".join(f"{head:>9}" for head, _ in columns.values())]
+    for model, prefix in (("autoencoder", "test/"), ("PCA", "pca/test_"), ("random", "random/test_")):
+        cells = [
+            f"{metrics[prefix + name]:{layout}}" + " dB" * (name == "psnr") if prefix + name in metrics else " " * 9
+            for name, (_, layout) in columns.items()
+        ]
+        if "".join(cells).strip():
+            label = f"{model}, {metrics['latent_dim']} dims"
+            lines.append(f"{label:<22}" + "".join(cells))
+    return lines if columns else []

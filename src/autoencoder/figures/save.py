@@ -1,0 +1,62 @@
+"""Saves all figures of a model, as PNG to look at and as PDF to print."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from autoencoder.datamodule import ImageDataModule
+from autoencoder.figures.charts import draw_class_errors, draw_loss_curves
+from autoencoder.figures.images import (
+    draw_interpolations,
+    draw_reconstructions,
+    draw_traversals,
+    draw_worst_and_median,
+)
+from autoencoder.figures.latent_map import Projection, draw_latent_map
+from autoencoder.figures.style import test_errors
+from autoencoder.history import read_history
+from autoencoder.module import AutoencoderModule
+
+DPI = 200  # of the PNGs, and of the points of a map in a PDF
+
+
+def save_figures(
+    module: AutoencoderModule,
+    datamodule: ImageDataModule,
+    folder: Path,
+    history: Path | None = None,
+    projection: Projection = "pca",
+) -> list[str]:
+    """Draws every figure there is data for, and writes each as NAME.png and NAME.pdf.
+
+    Args:
+        folder: where to; it is made.
+        history: the run's history.csv; no loss curves if there is none or it has no epochs.
+        projection: of the map of the latents, which is left out for a single latent dimension.
+    Returns: the figures' names.
+    Raises: InputError for a projection that is not installed.
+    """
+    errors = test_errors(module, datamodule)
+    drawings: dict[str, Callable[[], Figure]] = {
+        "reconstructions": partial(draw_reconstructions, module, datamodule, errors),
+        "worst_and_median": partial(draw_worst_and_median, module, datamodule, errors),
+        "traversals": partial(draw_traversals, module, datamodule, errors),
+        "interpolations": partial(draw_interpolations, module, datamodule, errors),
+        "class_errors": partial(draw_class_errors, module, datamodule, errors),
+    }
+    if module.latent_dim > 1:
+        drawings["latent_map"] = partial(draw_latent_map, module, datamodule, errors, projection)
+    columns = read_history(history) if history and history.is_file() else {"epoch": []}
+    if columns["epoch"]:
+        drawings["loss_curves"] = partial(draw_loss_curves, module, datamodule, columns, errors)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, draw in drawings.items():
+        figure = draw()
+        figure.savefig(folder / f"{name}.png", dpi=DPI)
+        with rc_context({"pdf.fonttype": 42}):  # TrueType: many journals refuse matplotlib's default, Type 3
+            title = {"Title": figure.get_suptitle().replace("\n", ": "), "CreationDate": None}
+            figure.savefig(folder / f"{name}.pdf", dpi=DPI, metadata=title)
+    return list(drawings)

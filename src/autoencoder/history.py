@@ -1,0 +1,51 @@
+"""A run's errors epoch by epoch: history.csv, for the loss curves."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+NAMES = ("train/mse", "val/mse")
+
+
+class History(Callback):
+    """Keeps `train/mse` and `val/mse` of each epoch, and writes them to a CSV file after each.
+
+    A resumed run has its first epochs, too: they are in the checkpoint.
+
+    Args: path, the file; its folder is made.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        logged = trainer.callback_metrics
+        row = {"epoch": trainer.current_epoch + 1} | {name: logged[name].item() for name in NAMES if name in logged}
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            write_history(self.rows, self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": [dict(row) for row in self.rows]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = [dict(row) for row in state_dict["rows"]]
+
+
+def write_history(rows: list[dict[str, float]], path: Path) -> None:
+    """Writes a line an epoch: epoch, train/mse, val/mse; what was not measured stays empty."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["epoch", *NAMES])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """The columns of a file of `write_history`; NaN where nothing was measured."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name] or "nan") for row in rows] for name in ("epoch", *NAMES)}

@@ -1,0 +1,79 @@
+"""A model's figures as a Markdown page: report.md, read from the same metrics as metrics.json."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+COLUMNS = {"test/": "autoencoder", "pca/test_": "PCA", "random/test_": "random encoder"}
+ROWS = {  # name: what a person reads, how many digits
+    "mse": ("mse, per pixel in [-1, 1]", ".4f"),
+    "sse": ("sse, per image in [0, 1]", ".2f"),
+    "psnr": ("psnr, dB", ".2f"),
+    "ssim": ("ssim", ".4f"),
+    "knn_accuracy": ("nearest neighbours, accuracy", ".4f"),
+    "probe_accuracy": ("linear probe, accuracy", ".4f"),
+    "dead_dimensions": ("dead dimensions", ".0f"),
+    "effective_rank": ("effective rank", ".2f"),
+}
+
+
+def format_report(metrics: Mapping[str, Any], title: str) -> str:
+    """The page: the data and the model, a table of the test figures, and one per class if they were measured.
+
+    Args: metrics, as in `metrics.json`; title, the data set's name for a person.
+    """
+    parts = [
+        f"# {title}, {metrics['latent_dim']} latent dimensions",
+        f"{metrics['train_size']:,} training, {metrics['val_size']:,} validation and {metrics['test_size']:,} test "
+        f"images; {metrics['parameters']:,} parameters. All figures are of the test images.",
+    ]
+    measured = [prefix for prefix in COLUMNS if any(f"{prefix}{name}" in metrics for name in ROWS)]
+    rows = [
+        [label, *(_cell(metrics.get(f"{prefix}{name}"), digits) for prefix in measured)]
+        for name, (label, digits) in ROWS.items()
+        if f"test/{name}" in metrics
+    ]
+    if rows:
+        parts.append(_table(["", *(COLUMNS[prefix] for prefix in measured)], rows))
+    parts += _class_table(metrics)
+    return "\n\n".join(parts) + "\n"
+
+
+def write_report(metrics: Mapping[str, Any], title: str, path: Path) -> None:
+    """Writes `format_report` to `path`."""
+    path.write_text(format_report(metrics, title))
+
+
+def _class_table(metrics: Mapping[str, Any]) -> list[str]:
+    names = [name for name in ROWS if any(key.startswith(f"test/{name}_class_") for key in metrics)]
+    if not names:
+        return []
+    marker = f"test/{names[0]}_class_"
+    classes = sorted(int(key.removeprefix(marker)) for key in metrics if key.startswith(marker))
+    columns = [(prefix, name) for name in names for prefix in ("test/", "pca/test_")]
+    rows = [
+        [str(label), *(_cell(metrics.get(f"{prefix}{name}_class_{label}"), ROWS[name][1]) for prefix, name in columns)]
+        for label in classes
+    ]
+    return [
+        "## Each class",
+        _table(["class", *(f"PCA {name}" if prefix.startswith("pca") else name for prefix, name in columns)], rows),
+    ]
+
+
+def _cell(value: float | None, digits: str) -> str:
+    return "" if value is None else f"{value:{digits}}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns padded to one width, so that the page is readable as it is."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = (
+        " | ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in [header, rule, *rows]
+    )
+    return "\n".join(f"| {line} |" for line in lines)
