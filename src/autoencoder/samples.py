@@ -1,0 +1,63 @@
+"""Which images and latents a picture shows: worst and median by error, traversals, interpolations."""
+
+import torch
+from torch import Tensor
+
+
+def worst_and_median(errors: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Where the `k` largest errors are, largest first, and the `k` nearest the middle of the ranking, small to large.
+
+    Args:
+        errors: [N], one an image.
+        k: how many of each, from 1 to N.
+    Returns: two tensors of indices [k] into `errors`.
+    Raises: ValueError if `k` is not from 1 to N.
+    """
+    count = len(errors)
+    if not 1 <= k <= count:
+        raise ValueError(f"`k` must be from 1 to {count}, the number of errors, got {k}")
+    ascending = errors.argsort(stable=True)
+    middle = (count - k) // 2
+    return ascending[count - k :].flip(0), ascending[middle : middle + k]
+
+
+def traversal_latents(latents: Tensor, start: Tensor, steps: int, low: float = 0.01, high: float = 0.99) -> Tensor:
+    """`start` with one dimension at a time moved evenly between the data's own quantiles.
+
+    Args:
+        latents: [N, K], the data that the quantiles are of.
+        start: [K], what the other dimensions stay at.
+        steps: values a dimension, at least 2; the first is the `low` quantile, the last the `high` one.
+        low, high: quantiles, 0 <= low < high <= 1.
+    Returns: [K, steps, K]; row k moves dimension k.
+    Raises: ValueError if `steps` or the quantiles are out of range.
+    """
+    if steps < 2:
+        raise ValueError(f"`steps` must be at least 2, got {steps}")
+    if not 0 <= low < high <= 1:
+        raise ValueError(f"`low` and `high` must satisfy 0 <= low < high <= 1, got {low} and {high}")
+    dimensions = latents.shape[1]
+    bounds = torch.quantile(latents, torch.tensor([low, high]).to(latents), dim=0)  # [2, K]
+    weights = torch.linspace(0, 1, steps).to(latents)[:, None]
+    values = bounds[0] + weights * (bounds[1] - bounds[0])  # [steps, K]
+    moved = start.expand(dimensions, steps, dimensions).clone()
+    every = torch.arange(dimensions)
+    moved[every, :, every] = values.T
+    return moved
+
+
+def interpolation_latents(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Straight lines from each `start` to its `end`, both ends included.
+
+    Args:
+        start, end: [P, K], the ends of P lines.
+        steps: points a line, at least 2.
+    Returns: [P, steps, K].
+    Raises: ValueError if `steps` is below 2 or the shapes differ.
+    """
+    if steps < 2:
+        raise ValueError(f"`steps` must be at least 2, got {steps}")
+    if start.shape != end.shape:
+        raise ValueError(f"`start` and `end` must have the same shape, got {tuple(start.shape)} and {tuple(end.shape)}")
+    weights = torch.linspace(0, 1, steps).to(start)[:, None]  # [steps, 1]
+    return torch.lerp(start[:, None], end[:, None], weights)
