@@ -5,6 +5,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from autoencoder.datamodule import ImageDataModule
+from autoencoder.latents import dead_dimensions
 from autoencoder.module import AutoencoderModule
 from autoencoder.pixels import normalize
 from autoencoder.samples import interpolation_latents, traversal_latents
@@ -13,7 +14,6 @@ from autoencoder.views import View, decode, encode, log_histogram, log_image, lo
 STEPS = 11  # images a row
 MAX_ROWS = 32  # of traversals, and histograms: a wider bottleneck shows its first dimensions
 MAX_VALUES = 10_000_000  # torch.quantile takes no more than 2 ** 24
-DEAD_SHARE = 0.01  # of the largest variance: what varies less is dead
 
 
 class Traversals(View):
@@ -53,14 +53,9 @@ class LatentVariance(View):
     """The variance of each latent dimension over the test images, and how many dimensions are alive."""
 
     def show(self, trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule, epoch: int) -> None:
-        variance = look_at_test_images(trainer, module, datamodule).latents.var(0)
-        scalars = {f"latent_variance/{dimension:02d}": value for dimension, value in enumerate(variance.tolist())}
-        log_scalars(trainer, {"latents/alive": float(alive(variance).sum()), **scalars})
-
-
-def alive(variance: Tensor) -> Tensor:
-    """Which dimensions [K] bool vary at least `DEAD_SHARE` as much as the one that varies most."""
-    return (variance > 0) & (variance >= DEAD_SHARE * variance.max())
+        latents = look_at_test_images(trainer, module, datamodule).latents
+        scalars = {f"latent_variance/{dimension:02d}": value for dimension, value in enumerate(latents.var(0).tolist())}
+        log_scalars(trainer, {"latents/alive": latents.shape[1] - dead_dimensions(latents), **scalars})
 
 
 def first_of_each_class(labels: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Third-party messages that say nothing to the user: each named here with its cause, and no others."""
 
 import logging
+import os
 import warnings
 
 
@@ -11,6 +12,9 @@ def silence_known_noise() -> None:
     """
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # logger=mlflow: its new database and experiment
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("lightning.pytorch.loggers.mlflow").setLevel(logging.ERROR)
     # data.val_size=0 says so already
     for message in (
         "You defined a `validation_step` but have no `val_dataloader`",
