@@ -33,7 +33,7 @@ class ErrorPerClass(View):
     def show(self, trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule, epoch: int) -> None:
         errors = look_at_test_images(trainer, module, datamodule).errors
         means = mean_by_class(errors, datamodule.images.test_labels)
-        log_scalars(trainer, {f"class_mse/{label}": mean for label, mean in means.items()})
+        log_scalars(trainer, {f"test/mse_of_class/{label}": mean for label, mean in means.items()})
 
 
 def error_grid(images: Tensor, reconstructions: Tensor) -> Tensor:

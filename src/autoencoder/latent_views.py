@@ -54,7 +54,9 @@ class LatentVariance(View):
 
     def show(self, trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule, epoch: int) -> None:
         latents = look_at_test_images(trainer, module, datamodule).latents
-        scalars = {f"latent_variance/{dimension:02d}": value for dimension, value in enumerate(latents.var(0).tolist())}
+        scalars = {
+            f"latents/variance/{dimension:02d}": value for dimension, value in enumerate(latents.var(0).tolist())
+        }
         log_scalars(trainer, {"latents/alive": latents.shape[1] - dead_dimensions(latents), **scalars})
 
 
