@@ -13,6 +13,7 @@ from rich.table import Column
 from rich.text import Text
 
 from autoencoder.datamodule import ImageDataModule
+from autoencoder.views import idle_in_steps
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ ERRORS = ("train/mse", "val/mse")
 STEPS_A_MOVE = 10  # batches between two moves of the bar: to move it in every step would slow short steps down
 
 
+@idle_in_steps
 class Progress(Callback):
     """A bar over the whole run where the output is a terminal, and a line with the errors after each epoch."""
 

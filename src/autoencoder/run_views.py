@@ -9,8 +9,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
 
 from autoencoder.module import AutoencoderModule
+from autoencoder.views import idle_in_steps
 
 
+@idle_in_steps
 class NetworkGraph(Callback):
     """Shows the network's graph in TensorBoard, traced on a copy before training."""
 
@@ -24,6 +26,7 @@ class NetworkGraph(Callback):
                     logger.experiment.add_graph(network, torch.zeros(1, *pl_module.image_shape))
 
 
+@idle_in_steps
 class ConfigText(Callback):
     """Shows the run's config as text.
 

@@ -8,9 +8,10 @@ from pydantic import PositiveInt
 from torch.optim import Optimizer
 
 from autoencoder.limits import checked
-from autoencoder.views import log_scalars
+from autoencoder.views import idle_in_steps, log_scalars
 
 
+@idle_in_steps
 class Signal(Callback):
     """Logs a number just before every `every_n_steps`th step of the optimiser.
 

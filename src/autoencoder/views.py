@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,7 +19,25 @@ from autoencoder.pixels import denormalize, normalize
 
 HISTOGRAM_BINS = 30
 
+STEP_HOOKS = (
+    *("on_train_batch_start", "on_train_batch_end", "on_before_zero_grad"),
+    *("on_before_backward", "on_after_backward", "on_before_optimizer_step"),
+)
+AnyCallback = TypeVar("AnyCallback", bound=type[Callback])
 
+
+def idle_in_steps(callback: AnyCallback) -> AnyCallback:
+    """A class decorator: takes off the hooks of a step that the class leaves empty.
+
+    Lightning calls empty hooks as well, with a profiler around each: a dozen callbacks cost 0.1 ms a step.
+    """
+    for name in STEP_HOOKS:
+        if getattr(callback, name) is getattr(Callback, name):
+            setattr(callback, name, None)
+    return callback
+
+
+@idle_in_steps
 class View(Callback):
     """Looks at the network after epochs 1, 2, 4, 8 … and the last, and logs what it sees.
 
