@@ -11,6 +11,8 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
+OPTIONAL_LOGGERS = ("wandb", "mlflow")  # the extras of pyproject.toml
+
 
 class InputError(ValueError):
     """What is wrong with a config value, a file or a folder, what is allowed, and what to do."""
@@ -53,6 +55,8 @@ def explain(error: BaseException) -> str | None:
         return explain(error.__cause__) if error.__cause__ else _fold(str(error))
     if family in ("hydra", "omegaconf"):
         return _explain_composition(error)
+    if isinstance(error, ModuleNotFoundError):
+        return _explain_missing_package(str(error))
     if type(error).__name__ in ("MisconfigurationException", "ValidationError"):  # Lightning's, pydantic's
         return _fold(str(error))
     return None
@@ -69,6 +73,17 @@ def _explain_composition(error: BaseException) -> str:
         return unknown_key(key, [str(key) for key in parent])
     text = " ".join(str(part) for part in (error, unknown) if part)
     return _fold(re.sub(r"Config search path:(\n?\s*provider=.*)*", "", text))
+
+
+def _explain_missing_package(message: str) -> str | None:
+    """What to install for a logger that is an extra, None for any other import that fails."""
+    for package in OPTIONAL_LOGGERS:
+        if re.search(rf"\b{package}\b", message):
+            return (
+                f"logger={package} needs the package {package}, which is not installed: "
+                f"pip install -e '.[{package}]' in the checkout's .venv, or leave out logger={package}"
+            )
+    return None
 
 
 def arguments_of(target: str | None) -> list[str]:

@@ -1,6 +1,7 @@
 """Third-party messages that say nothing to the user: each named here with its cause, and no others."""
 
 import logging
+import os
 import warnings
 
 
@@ -12,6 +13,9 @@ def silence_known_noise() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # a line for each step of putting a font into a PDF
+    # logger=mlflow: its new database and experiment
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("lightning.pytorch.loggers.mlflow").setLevel(logging.ERROR)
     # data.val_size=0 says so already
     for message in (
         "You defined a `validation_step` but have no `val_dataloader`",

@@ -1,15 +1,15 @@
-"""Pictures of reconstructions, for files and for TensorBoard."""
+"""Pictures of reconstructions, for files and for the loggers."""
 
 from pathlib import Path
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch import Trainer
 from torch import Tensor
 
 from autoencoder.datamodule import ImageDataModule
 from autoencoder.module import AutoencoderModule
 from autoencoder.pixels import denormalize, normalize
+from autoencoder.views import View, decode, encode, log_image
 
 COLUMNS = 16
 
@@ -43,28 +43,12 @@ def save_reconstructions(module: AutoencoderModule, datamodule: ImageDataModule,
     figure.savefig(path)
 
 
-class Reconstructions(Callback):
-    """Logs the fixed test images over their reconstructions to TensorBoard: epochs 0, 1, 2, 4, 8 … and the last.
+class Reconstructions(View):
+    """The fixed test images over their reconstructions; epoch 0 is the network before training."""
 
-    Epoch 0 is the network before training.
-    """
+    first_epoch = 0
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.current_epoch == 0:
-            self._log(trainer, pl_module, epoch=0)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        epoch = trainer.current_epoch + 1
-        if epoch & (epoch - 1) == 0 or epoch == trainer.max_epochs:
-            self._log(trainer, pl_module, epoch)
-
-    def _log(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        datamodule = getattr(trainer, "datamodule", None)
-        if not loggers or not isinstance(datamodule, ImageDataModule) or not trainer.is_global_zero:
-            return
+    def show(self, trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule, epoch: int) -> None:
         images = first_test_images(datamodule)
-        with torch.inference_mode():
-            grid = reconstruction_grid(images, pl_module(images))
-        for logger in loggers:
-            logger.experiment.add_image("reconstructions", grid, epoch)
+        grid = reconstruction_grid(images, decode(module, encode(module, images)))
+        log_image(trainer, "reconstructions", grid, epoch)

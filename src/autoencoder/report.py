@@ -16,6 +16,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from autoencoder.datamodule import ImageDataModule
 from autoencoder.module import AutoencoderModule
 
+# Without their group's name: the HParams tab sorts by name and shows the first five.
+HEADLINES = ("batch_size", "dataset", "hidden_dims", "latent_dim", "lr", "seed", "val_size")
+INCOMPARABLE = ("data", "data/data_dir", "data/offline_fallback", "model/image_shape")  # where images are from
+
 
 def describe_run(
     seed: int, trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule, fit_seconds: float
@@ -48,16 +52,32 @@ def describe_model(module: AutoencoderModule, datamodule: ImageDataModule) -> di
     }
 
 
-def log_outcome(trainer: Trainer, settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+def log_outcome(trainer: Trainer, settings: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> None:
     """Logs a finished run's settings beside its figures, so that TensorBoard's HParams tab compares runs."""
     figures = {name: value for name, value in metrics.items() if name.startswith(("test/", "pca/"))}
+    compared = compared_settings(settings) | {"dataset": metrics["dataset"], "epochs": metrics["epochs"]}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(dict(settings), figures, trainer.global_step)
+            logger.log_hyperparams(compared, figures, trainer.global_step)
         else:
-            logger.log_hyperparams(dict(settings))
+            logger.log_hyperparams(compared)
             logger.log_metrics(figures, trainer.global_step)
         logger.finalize("success")
+
+
+def compared_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The settings in which runs differ, flat: `latent_dim`, `optimizer`, `optimizer/momentum` …
+
+    Args: settings, each part's config by the name of its group.
+    """
+    compared = {}
+    for group, part in settings.items():
+        for key, value in part.items():
+            if key == "_target_":
+                compared[group] = value.rpartition(".")[2]
+            elif not key.startswith("_"):
+                compared[key if key in HEADLINES else f"{group}/{key}"] = value
+    return {name: value for name, value in compared.items() if name not in INCOMPARABLE}
 
 
 def _images_seen(trainer: Trainer, datamodule: ImageDataModule) -> int:
