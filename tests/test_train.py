@@ -174,6 +174,13 @@ def test_a_run_makes_the_figures_for_a_paper_if_asked(tmp_path):
     assert len(list((tmp_path / "figures").glob("*.png"))) == len(list((tmp_path / "figures").glob("*.pdf"))) == 7
 
 
+def test_a_run_that_diverges_says_so(tmp_path, capfd):
+    with pytest.raises(SystemExit):
+        run_train(tmp_path, *QUICK, "optimizer=adam", "optimizer.lr=1e30")
+    assert "training diverged" in (tmp_path / "train.log").read_text()
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists() and not (tmp_path / "metrics.json").exists()
+
+
 def test_val_size_0_trains_on_everything_and_keeps_the_last_epoch_as_best(tmp_path):
     metrics = run_train(tmp_path, *QUICK, "data.val_size=0")
     assert metrics["train_size"] == 4500 and metrics["val/mse"] is None

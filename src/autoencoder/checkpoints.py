@@ -80,10 +80,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def load_best(trainer: Trainer, module: AutoencoderModule) -> None:
-    """Gives `module` the weights of the best checkpoint of a finished fit, if there is one."""
+    """Gives `module` the weights of the best checkpoint of a finished fit, if there is one.
+
+    Raises: InputError if training diverged.
+    """
     best = getattr(trainer.checkpoint_callback, "best_model_path", None)
     if best:
         module.load_state_dict(read_checkpoint(best)["state_dict"])
+    if not all(parameter.isfinite().all() for parameter in module.parameters()):
+        raise InputError("training diverged, its weights are no numbers any more: lower optimizer.lr and run again")
 
 
 def check_resumable(path: str | Path, module: AutoencoderModule, datamodule: ImageDataModule) -> None:

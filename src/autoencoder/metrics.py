@@ -67,6 +67,6 @@ class ReconstructionError(Metric):
         mse = (self.mse_sum / self.images).item()
         return {
             "mse": mse,
-            "sse": sum_of_squares(mse, int(self.pixels.item())),
+            "sse": mse if math.isnan(mse) else sum_of_squares(mse, int(self.pixels.item())),
             "psnr": (self.psnr_sum / self.images).item(),
         }
