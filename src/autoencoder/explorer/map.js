@@ -7,8 +7,8 @@ function startMap(network) {
   const background = document.createElement("canvas");
   const ends = []; // the samples chosen, none to two of them
   let current = -1; // the sample under the pointer or the keyboard
-  let size = { width: 0, height: 0 };
-  let places = new Float32Array(2 * samples.count); // in CSS pixels
+  let size = { width: 0, height: 0 }; // in CSS pixels; none until laid out
+  const places = new Float32Array(2 * samples.count); // in CSS pixels
 
   const bounds = [0, 1].map((axis) => {
     const values = samples.points.filter((_, index) => index % 2 === axis);
@@ -63,6 +63,7 @@ function startMap(network) {
   }
 
   function redraw() {
+    if (!size.width || !size.height) return;
     context.clearRect(0, 0, size.width, size.height);
     context.drawImage(background, 0, 0, size.width, size.height);
     if (ends.length === 2) {
