@@ -1,4 +1,4 @@
-"""Writes a run's explorer, a page to play with its model: `python src/explore.py ckpt_path=RUN/checkpoints/best.ckpt`."""
+"""Writes the page to play with a model: `python src/explore.py ckpt_path=RUN/checkpoints/best.ckpt`."""
 
 import json
 import logging
@@ -50,9 +50,7 @@ def explore(
     log.info("%s, %.1f MB: open it in a browser", page, page.stat().st_size / 1e6)
 
 
-def _metrics(
-    run: Path, checkpoint: Path, module: "AutoencoderModule", datamodule: "ImageDataModule"
-) -> dict[str, Any]:
+def _metrics(run: Path, checkpoint: Path, module: "AutoencoderModule", datamodule: "ImageDataModule") -> dict[str, Any]:
     """The run's own figures, which are those of its best checkpoint; measured where there are none."""
     from autoencoder.evaluation import evaluate
     from autoencoder.report import describe_model
