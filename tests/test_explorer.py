@@ -155,7 +155,14 @@ def test_each_gesture_answers_within_a_frame(browser, digits, tmp_path):
         let step = 0;
         const move = () =>
           new PointerEvent("pointermove", {clientX: box.left + 50 + 7 * (step % 50), clientY: box.top + 150});
+        const pad = document.getElementById("pad"), padBox = pad.getBoundingClientRect();
+        const stroke = (type) => pad.dispatchEvent(new PointerEvent(type, {
+          clientX: padBox.left + 40 + 2 * step, clientY: padBox.top + 30 + 2 * step}));
+        window.requestAnimationFrame = (callback) => callback(); // to time what the next frame would do
+        pad.setPointerCapture = () => {};
+        stroke("pointerdown");
         const gestures = {
+          draw: () => stroke("pointermove"),
           decode: () => window.explorer.decode(new Float32Array(32)),
           encode: () => window.explorer.encode(new Float32Array(784)),
           slider: () => { slider.stepUp(); slider.dispatchEvent(new Event("input")); },

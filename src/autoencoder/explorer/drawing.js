@@ -79,8 +79,9 @@ function startDrawing(network, sliders) {
 
   // Several pointer events within one frame cost one forward pass.
   function schedule() {
-    if (!pending) requestAnimationFrame(update);
+    if (pending) return;
     pending = true;
+    requestAnimationFrame(update);
   }
 
   function line(from, to) {

@@ -28,6 +28,7 @@ function startSliders(network) {
       latent[index] = input.valueAsNumber;
       showValue(index);
       draw();
+      element("origin-text").textContent = "where the sliders started";
     });
     row.append(label, input, output);
     element("slider-list").append(row);
