@@ -322,6 +322,10 @@ def test_the_command_writes_into_the_run_or_elsewhere(run, tmp_path):
     assert '"precision":"single"' in (tmp_path / "explorer.html").read_text()
     call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", best, f"output={tmp_path}/other.html")
     assert (tmp_path / "other.html").read_text() == page
+    (copy / "metrics.json").write_text("{")
+    with pytest.raises(SystemExit):
+        call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", best)
+    assert (copy / "explorer.html").read_text() == page
 
 
 def test_what_is_no_explorer_page_is_not_overwritten(run, tmp_path):
