@@ -1,0 +1,16 @@
+// Starts all parts of the page; what computes is left out where the page holds no network.
+const network = buildNetwork(data.network);
+
+element("title").textContent = `${data.title}, ${data.latent_dim} latent ${data.latent_dim === 1 ? "dimension" : "dimensions"}`;
+element("facts").textContent = data.facts.join(" · ");
+element("no-network").hidden = Boolean(network);
+for (const part of document.querySelectorAll(".needs-network")) part.hidden = !network;
+
+if (network) {
+  const sliders = startSliders(network);
+  startDrawing(network, sliders);
+}
+startMap(network);
+showWorst();
+showMetrics();
+window.explorer = network; // {encode, decode} for whoever wants to compute more in the console

@@ -1,0 +1,59 @@
+// The network: its weights from base64, and the forward pass of encoder and decoder.
+function halfToFloat(bits) {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  return exponent ? sign * 2 ** (exponent - 15) * (1 + fraction / 1024) : sign * 2 ** -14 * (fraction / 1024);
+}
+
+function decodeWeights(text, precision) {
+  if (precision === "single") return decodeFloats(text);
+  return Float32Array.from(new Uint16Array(decodeBase64(text).buffer), halfToFloat);
+}
+
+// Abramowitz and Stegun 7.1.26: off by 1.5e-7 at most.
+function erf(x) {
+  const t = 1 / (1 + 0.3275911 * Math.abs(x));
+  const series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  return Math.sign(x) * (1 - series * Math.exp(-x * x));
+}
+
+const activations = {
+  none: (x) => x,
+  relu: (x) => (x > 0 ? x : 0),
+  gelu: (x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2)),
+  leaky_relu: (x) => (x > 0 ? x : 0.01 * x),
+  tanh: Math.tanh,
+};
+
+// {encode, decode} of the model inside the page, null if it holds none.
+function buildNetwork(description) {
+  if (!description) return null;
+  const weights = decodeWeights(description.weights, description.precision);
+  let position = 0;
+  const take = (count) => weights.subarray(position, (position += count));
+  const build = (layers) =>
+    layers.map(({ inputs, outputs, activation }) => ({
+      matrix: take(inputs * outputs), // [outputs, inputs]
+      bias: take(outputs),
+      activate: activations[activation],
+    }));
+  const encoder = build(description.encoder);
+  const decoder = build(description.decoder);
+  return { encode: (image) => forward(encoder, image), decode: (latent) => forward(decoder, latent) };
+}
+
+function forward(layers, input) {
+  let values = Float32Array.from(input);
+  for (const { matrix, bias, activate } of layers) {
+    const width = values.length;
+    const next = new Float32Array(bias.length);
+    for (let row = 0, at = 0; row < next.length; row++) {
+      let sum = bias[row];
+      for (let column = 0; column < width; column++) sum += matrix[at++] * values[column];
+      next[row] = activate(sum);
+    }
+    values = next;
+  }
+  return values;
+}

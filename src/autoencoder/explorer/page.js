@@ -1,0 +1,65 @@
+// What all parts of the explorer share: its data, its elements, and how an image is painted.
+const data = JSON.parse(document.getElementById("data").textContent);
+const IMAGE_SIZE = data.height * data.width;
+
+const element = (id) => document.getElementById(id);
+
+// A new element with text, never markup, in it.
+function create(tag, text = "", className = "") {
+  const node = document.createElement(tag);
+  node.textContent = text;
+  if (className) node.className = className;
+  return node;
+}
+
+function decodeBase64(text) {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
+const decodeFloats = (text) => new Float32Array(decodeBase64(text).buffer);
+
+const samples = {
+  count: data.samples.labels.length,
+  labels: data.samples.labels,
+  errors: data.samples.errors,
+  pixels: decodeBase64(data.samples.pixels),
+  latents: decodeFloats(data.samples.latents),
+  points: decodeFloats(data.samples.points),
+  image: (index) => samples.pixels.subarray(index * IMAGE_SIZE, (index + 1) * IMAGE_SIZE),
+  latent: (index) => samples.latents.subarray(index * data.latent_dim, (index + 1) * data.latent_dim),
+};
+
+// Pixels 0..255 as the model's numbers in [-1, 1].
+const normalize = (pixels) => Float32Array.from(pixels, (pixel) => pixel / 127.5 - 1);
+
+// Paints grey values, given by `grey(index)` as 0..255, at one canvas pixel each; the style sheet enlarges them.
+function paint(canvas, grey) {
+  if (canvas.width !== data.width || canvas.height !== data.height) {
+    canvas.width = data.width;
+    canvas.height = data.height;
+  }
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(data.width, data.height);
+  for (let index = 0; index < IMAGE_SIZE; index++) {
+    const value = grey(index);
+    image.data[4 * index] = image.data[4 * index + 1] = image.data[4 * index + 2] = value;
+    image.data[4 * index + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+}
+
+const paintPixels = (canvas, pixels) => paint(canvas, (index) => pixels[index]);
+const paintImage = (canvas, image) => paint(canvas, (index) => (image[index] + 1) * 127.5);
+
+function meanSquaredError(one, other) {
+  let sum = 0;
+  for (let index = 0; index < one.length; index++) sum += (one[index] - other[index]) ** 2;
+  return sum / one.length;
+}
+
+// Says something to a screen reader, once the gesture has come to rest.
+let announcement = 0;
+function announce(text) {
+  clearTimeout(announcement);
+  announcement = setTimeout(() => { element("status").textContent = text; }, 300);
+}

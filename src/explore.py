@@ -1,0 +1,69 @@
+"""Writes the page to play with a model: `python src/explore.py ckpt_path=RUN/checkpoints/best.ckpt`."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from autoencoder.errors import InputError, one_line_errors
+
+if TYPE_CHECKING:
+    from autoencoder.datamodule import ImageDataModule
+    from autoencoder.explorer import Precision
+    from autoencoder.module import AutoencoderModule
+
+ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("PROJECT_ROOT", str(ROOT))
+log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path=str(ROOT / "configs"), config_name="explore")
+def main(config: DictConfig) -> None:
+    """One explorer."""
+    with one_line_errors():
+        from autoencoder.config_check import check_config
+
+        settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        check_config(settings, Path(__file__), "explore")
+        explore(**settings)
+
+
+def explore(
+    ckpt_path: str, data_dir: "str | None", output: "str | None", precision: "Precision", paths: dict[str, str]
+) -> None:
+    """Restores model and data from the checkpoint and writes their page to `output`, by default into the run."""
+    from autoencoder.checkpoints import restore
+    from autoencoder.explorer import check_output, write_explorer
+    from autoencoder.noise import silence_known_noise
+
+    silence_known_noise()
+    checkpoint = Path(ckpt_path).absolute()
+    run = checkpoint.parents[1] if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+    page = Path(output) if output else run / "explorer.html"
+    module, datamodule = restore(ckpt_path, data_dir)
+    check_output(page)  # before the minutes, not after
+    write_explorer(module, datamodule, _metrics(run, checkpoint, module, datamodule), page, precision)
+    log.info("%s, %.1f MB: open it in a browser", page, page.stat().st_size / 1e6)
+
+
+def _metrics(run: Path, checkpoint: Path, module: "AutoencoderModule", datamodule: "ImageDataModule") -> dict[str, Any]:
+    """The run's own figures, which are those of its best checkpoint; measured where there are none."""
+    from autoencoder.evaluation import evaluate
+    from autoencoder.report import describe_model
+
+    file = run / "metrics.json"
+    if checkpoint.name == "best.ckpt" and file.is_file():
+        try:
+            return dict(json.loads(file.read_text()))
+        except (ValueError, TypeError):
+            raise InputError(f"{file} is broken: remove it, and the figures are measured again") from None
+    return describe_model(module, datamodule) | evaluate(module, datamodule)
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
