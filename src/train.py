@@ -50,6 +50,7 @@ def train(
     trainer: dict[str, Any],
     callbacks: dict[str, Any],
     figures: bool,
+    explorer: bool,
     paths: dict[str, str],
     logger: "dict[str, Any] | None" = None,
 ) -> float | None:
@@ -97,6 +98,10 @@ def train(
         from autoencoder.figures import save_figures
 
         save_figures(module, datamodule, folder / "figures", folder / "history.csv")
+    if explorer:
+        from autoencoder.explorer import write_explorer
+
+        write_explorer(module, datamodule, metrics, folder / "explorer.html")
     log_outcome(fitter, {"model": model, "data": data, "optimizer": optimizer, "scheduler": scheduler}, metrics)
     write_report(metrics, datamodule.title, folder / "report.md")
     write_metrics(metrics, folder / "metrics.json")

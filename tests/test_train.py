@@ -169,8 +169,9 @@ def test_ddp_in_a_sweep_is_refused(tmp_path, capfd):
     assert "trainer.strategy=ddp starts its command once more" in (tmp_path / "1" / "train.log").read_text()
 
 
-def test_a_run_makes_the_figures_for_a_paper_if_asked(tmp_path):
-    run_train(tmp_path, *QUICK, "figures=true")
+def test_a_run_makes_figures_and_explorer_if_asked(tmp_path):
+    run_train(tmp_path, *QUICK, "figures=true", "explorer=true")
+    assert (tmp_path / "explorer.html").read_text().count("<canvas") >= 3
     assert len(list((tmp_path / "figures").glob("*.png"))) == len(list((tmp_path / "figures").glob("*.pdf"))) == 7
 
 
