@@ -36,6 +36,13 @@ from autoencoder.schedulers import constant
 ROOT = Path(__file__).resolve().parents[1]
 BATCH_SIZES = (128, 256, 512)
 CALLBACKS = ("checkpoints", "history", "progress", "learning_rate", "gradient_norm")  # all but the pictures
+# A process inherits its parent's peak memory, so a small one starts the command and reads the clock and the memory.
+LAUNCHER = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 PLAIN_BATCHES = 60  # of the plain recipe's 469 an epoch; the rest is scaled
 TARGET_MSE = 0.0314  # of the plain recipe after its 30 epochs
 PLAIN_EPOCHS = 30
@@ -139,18 +146,17 @@ def validation_seconds(datamodule: ImageDataModule) -> float:
 
 def run_command(*arguments: str) -> tuple[float, float]:
     """Wall seconds and peak memory in MB of a Python command, start to exit."""
-    start = time.perf_counter()
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
+    result = subprocess.run(
+        [sys.executable, "-S", "-c", LAUNCHER, sys.executable, *arguments],
         cwd=ROOT,
-        env=environment,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
-    _, _, usage = os.wait4(process.pid, 0)
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    seconds, kilobytes = result.stdout.split()
+    return float(seconds), float(kilobytes) / 1024
 
 
 def take_turns(candidates: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
