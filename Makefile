@@ -23,7 +23,7 @@ train: $(READY) ## train the default; ARGS="trainer.max_epochs=3" passes overrid
 	$(BIN)/python src/train.py $(ARGS)
 
 test: $(READY) ## run the tests; ARGS="-m slow" for the long ones
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto $(ARGS)
 
 lint: $(READY) ## check style
 	$(BIN)/ruff check .

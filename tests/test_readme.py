@@ -27,6 +27,7 @@ def test_there_are_commands_to_run():
     assert "make train" in fenced_commands() and "make test" in fenced_commands()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", fenced_commands())
 def test_command(line, run, tmp_path):
     words = [word for word in shlex.split(line) if not re.fullmatch(r"[A-Z_]+=.*", word)]
