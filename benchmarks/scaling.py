@@ -58,7 +58,9 @@ def main() -> None:
     data.setup()
     default = {"batch": 128, "latent_dim": 32, "width": 1, "images": 60_000}
     figure = Figure(figsize=(11, 3), layout="constrained")
-    for axes, (name, values), key in zip(figure.subplots(1, len(AXES)), AXES.items(), default, strict=True):
+    panels = figure.subplots(1, len(AXES), sharey=True)
+    panels[0].set_ylabel("s/epoch")
+    for axes, (name, values), key in zip(panels, AXES.items(), default, strict=True):
         seconds = {value: [] for value in values}
         for _ in range(arguments.rounds + 1):  # the first round warms up
             for value in values:
@@ -72,9 +74,12 @@ def main() -> None:
                 values, [best[-1] * value / values[-1] for value in values], "--", color="#D55E00", label="linear"
             )
             axes.legend()
+        axes.set_xticks(values, [f"{value:,}" if value < 1000 else f"{value // 1000}k" for value in values])
+        axes.set_xticks([], minor=True)
+        axes.set_yticks(ticks := (0.1, 0.3, 1, 3, 10, 30), [f"{tick:g}" for tick in ticks])
+        axes.set_yticks([], minor=True)
         axes.set_xlabel(name)
-        axes.set_ylabel("s/epoch")
-        axes.grid(alpha=0.3, which="both")
+        axes.grid(alpha=0.3)
     figure.suptitle(f"Seconds an epoch: default network and optimiser, {torch.get_num_threads()} threads")
     figure.savefig(arguments.output, dpi=120)
 
