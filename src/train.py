@@ -72,7 +72,7 @@ def train(
     silence_known_noise()
     build = partial(instantiate, _convert_="all")
     seed_everything(seed, verbose=False)
-    if trainer["accelerator"] == "cpu":  # undo Lightning's "1": Adam then looks for a GPU driver in every step
+    if trainer.get("accelerator") == "cpu":  # undo Lightning's "1": Adam then looks for a GPU driver in every step
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     torch.set_flush_denormal(True)  # the optimisers' running averages sink to numbers that a CPU adds ten times slower
     datamodule = build(data)
