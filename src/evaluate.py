@@ -1,6 +1,5 @@
 """Measures a checkpoint again: `python src/evaluate.py ckpt_path=RUN/checkpoints/best.ckpt`."""
 
-import gc
 import logging
 import os
 from pathlib import Path
@@ -10,6 +9,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.errors import one_line_errors
+from autoencoder.process import imports_done, short_process
 
 if TYPE_CHECKING:
     from autoencoder.evaluation import Metric
@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path=str(ROOT / "configs"), config_name="evaluate")
 def main(config: DictConfig) -> None:
     """One evaluation, in a folder of its own."""
-    gc.enable()
     with one_line_errors():
         from autoencoder.config_check import check_config
 
@@ -48,6 +47,7 @@ def evaluate(
     from autoencoder.report import describe_model, summarize, write_metrics
     from autoencoder.report_card import write_report
 
+    imports_done()
     silence_known_noise()
     module, datamodule = restore(ckpt_path, data_dir)
     results: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(Path(ckpt_path).absolute())}
@@ -66,6 +66,5 @@ def evaluate(
 
 
 if __name__ == "__main__":
-    gc.disable()  # until the config is composed, of many small objects: a tenth off the answer to --help
-    with one_line_errors():
+    with short_process(), one_line_errors():
         main()

@@ -10,6 +10,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.errors import InputError, one_line_errors
+from autoencoder.process import imports_done, short_process
 
 if TYPE_CHECKING:
     from autoencoder.datamodule import ImageDataModule
@@ -40,6 +41,7 @@ def explore(
     from autoencoder.explorer import check_output, write_explorer
     from autoencoder.noise import silence_known_noise
 
+    imports_done()
     silence_known_noise()
     checkpoint = Path(ckpt_path).absolute()
     run = checkpoint.parents[1] if checkpoint.parent.name == "checkpoints" else checkpoint.parent
@@ -65,5 +67,5 @@ def _metrics(run: Path, checkpoint: Path, module: "AutoencoderModule", datamodul
 
 
 if __name__ == "__main__":
-    with one_line_errors():
+    with short_process(), one_line_errors():
         main()

@@ -1,6 +1,5 @@
 """Trains an autoencoder: `python src/train.py KEY=VALUE…`, or `-m KEY=A,B,C` for a sweep."""
 
-import gc
 import logging
 import os
 from pathlib import Path
@@ -12,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.errors import InputError, one_line_errors
+from autoencoder.process import imports_done, short_process
 
 if TYPE_CHECKING:
     from pydantic import NonNegativeInt
@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path=str(ROOT / "configs"), config_name="train")
 def main(config: DictConfig) -> float | None:
     """One run, or one job of a sweep; returns the validation error, which a sweeper may minimise."""
-    gc.enable()
     val_mse = None
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     with one_line_errors(keep_going=in_sweep):
@@ -69,6 +68,7 @@ def train(
     from autoencoder.report import describe_run, log_outcome, summarize, write_metrics
     from autoencoder.report_card import write_report
 
+    imports_done()
     silence_known_noise()
     build = partial(instantiate, _convert_="all")
     seed_everything(seed, verbose=False)
@@ -111,6 +111,5 @@ def train(
 
 
 if __name__ == "__main__":
-    gc.disable()  # until the config is composed, of many small objects: a tenth off the answer to --help
-    with one_line_errors():
+    with short_process(), one_line_errors():
         main()

@@ -1,0 +1,66 @@
+"""Commands that start and end fast: exit codes, what is written by then, and garbage."""
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autoencoder.process import imports_done
+
+SCRIPT = """
+import atexit, gc, logging, os, sys
+from autoencoder.process import imports_done, short_process
+
+def main():
+    logging.basicConfig(filename="log.txt", level="INFO")
+    logging.info("logged")
+    atexit.register(print, "handled")
+    print("collecting", gc.isenabled())
+    imports_done()
+    print("collecting", gc.isenabled())
+    globals()["kept"] = file = open("open.txt", "w")
+    file.write("written")
+    {ending}
+
+class Ended:
+    def __del__(self):
+        os.write(2, b"taken apart")
+
+ended = Ended()
+with short_process():
+    main()
+"""
+
+
+def run(folder: Path, ending: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", SCRIPT.format(ending=ending)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "said"),
+    [("pass", 0, ""), ("sys.exit()", 0, ""), ("sys.exit(3)", 3, ""), ("sys.exit('error: no')", 1, "error: no\n")],
+)
+def test_the_process_ends_without_teardown_and_loses_nothing(tmp_path: Path, ending: str, code: int, said: str) -> None:
+    ended = run(tmp_path, ending)
+    assert (ended.returncode, ended.stderr) == (code, said)
+    assert ended.stdout.split("\n") == ["collecting False", "collecting True", "handled", ""]
+    assert (tmp_path / "open.txt").read_text() == "written"
+    assert (tmp_path / "log.txt").read_text().endswith("logged\n")
+
+
+def test_a_bug_keeps_its_traceback_and_pythons_own_end(tmp_path: Path) -> None:
+    ended = run(tmp_path, "1 / 0")
+    assert ended.returncode == 1
+    assert "ZeroDivisionError" in ended.stderr
+    assert ended.stderr.endswith("taken apart")
+    assert (tmp_path / "open.txt").read_text() == "written"
+
+
+def test_without_a_short_process_nothing_changes() -> None:
+    frozen = gc.get_freeze_count()
+    imports_done()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen
