@@ -40,7 +40,6 @@ class PCA(nn.Module):
         return self.decode(self.encode(images))
 
 
-@one_thread()
 def fit_pca(batches: Iterable[tuple[Tensor, Tensor]], latent_dim: int) -> PCA:
     """PCA of the images in `batches`, from the eigenvectors of their covariance, added up batch by batch.
 
@@ -61,5 +60,6 @@ def fit_pca(batches: Iterable[tuple[Tensor, Tensor]], latent_dim: int) -> PCA:
         raise ValueError("`batches` holds no images to fit PCA on")
     mean = total / count
     covariance = products / count - mean.outer(mean)
-    components = torch.linalg.eigh(covariance).eigenvectors.flip(1).T[:latent_dim]  # eigh: smallest first
+    with one_thread():
+        components = torch.linalg.eigh(covariance).eigenvectors.flip(1).T[:latent_dim]  # eigh: smallest first
     return PCA(mean.float(), components.float(), image_shape)
