@@ -8,6 +8,7 @@ from torch import Tensor
 SIGMA = 1.5  # pixels, of the Gaussian window; the window is 11 pixels wide
 RADIUS = 5
 C1, C2 = 0.01**2, 0.03**2  # for a data range of 1
+IMAGES_A_TIME = 200  # what is computed on the way, ten times as much, then stays in a CPU's cache
 
 
 def image_ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
@@ -20,7 +21,12 @@ def image_ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
     Args: two [B, C, H, W] in [-1, 1], values outside not clipped; H and W more than 5.
     Raises: ValueError for smaller images.
     """
-    x, y = (reconstructions.float() + 1) / 2, (images.float() + 1) / 2
+    pairs = zip(reconstructions.split(IMAGES_A_TIME), images.split(IMAGES_A_TIME), strict=True)
+    return torch.cat([_image_ssim((x.float() + 1) / 2, (y.float() + 1) / 2) for x, y in pairs])
+
+
+def _image_ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Structural similarity of each image, [B]; `x` and `y` [B, C, H, W] in [0, 1]."""
     rows, columns = (_smoothing(size).to(x.device) for size in x.shape[2:])
     smoothed = torch.stack([x, y, x * x, y * y, x * y]) @ columns.T
     smoothed = smoothed.transpose(-1, -2) @ rows.T  # [5, B, C, W, H]: turned, which changes no mean
