@@ -41,19 +41,20 @@ def score_images(
         with_ssim: measure the structural similarity, too.
     Raises: ValueError if there are no images.
     """
+    # Lists of numbers: a small tensor kept of each batch would hold the memory of the whole batch's large ones.
     mse, ssim, labels, pixels = [], [], [], 0
     with torch.inference_mode():
         for batch, batch_labels in batches:
             images = normalize(batch)
             reconstructions = reconstruct(images)
-            mse.append(image_mse(reconstructions, images))
+            mse += image_mse(reconstructions, images).tolist()
             if with_ssim:
-                ssim.append(image_ssim(reconstructions, images))
-            labels.append(batch_labels)
+                ssim += image_ssim(reconstructions, images).tolist()
+            labels += batch_labels.tolist()
             pixels = images[0].numel()
     if not mse:
         raise ValueError("`batches` holds no images to measure on")
-    return ImageScores(torch.cat(mse), torch.cat(ssim) if with_ssim else None, torch.cat(labels), pixels)
+    return ImageScores(torch.tensor(mse), torch.tensor(ssim) if with_ssim else None, torch.tensor(labels), pixels)
 
 
 def mean_scores(scores: ImageScores, metrics: Collection[str], label: int | None = None) -> dict[str, float]:
