@@ -258,7 +258,7 @@ def time_start(rounds: int, *overrides: str) -> None:
     against = dict.fromkeys(list(commands)[-3:], heavy)
     print_rows("s of wall time", rows, "import hydra", against)
     run, imports = max(memory["train.py, one epoch"]), min(memory[heavy])
-    print(f"\npeak memory: at most {run:,.0f} MB; of the imports alone {imports:,.0f} MB; {run - imports:,.0f} MB above")
+    print(f"\npeak memory: at most {run:,.0f} MB, {run - imports:,.0f} MB above that of the imports")
 
 
 def main() -> None:
