@@ -6,6 +6,7 @@ minimum over the rounds and the spread to the maximum.
 
 import argparse
 import contextlib
+import gc
 import io
 import json
 import os
@@ -268,6 +269,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="mnist", help="mnist, or mnist_5k to see whether it runs")
     arguments = parser.parse_args()
     silence_known_noise()
+    gc.freeze()  # what was imported is no garbage: as `imports_done` in src/train.py
     torch.set_flush_denormal(True)
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"  # as without Lightning, and as src/train.py has it on a CPU
     os.environ["PROJECT_ROOT"] = str(ROOT)

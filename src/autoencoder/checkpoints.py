@@ -13,8 +13,10 @@ import autoencoder
 from autoencoder.datamodule import ImageDataModule
 from autoencoder.errors import InputError
 from autoencoder.module import AutoencoderModule
+from autoencoder.views import idle_in_steps
 
 
+@idle_in_steps
 class BestAndLast(ModelCheckpoint):
     """Keeps `best.ckpt` by validation error, and `last.ckpt`, also of a run that fails or is stopped.
 

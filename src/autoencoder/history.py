@@ -6,9 +6,12 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from autoencoder.views import idle_in_steps
+
 NAMES = ("train/mse", "val/mse")
 
 
+@idle_in_steps
 class History(Callback):
     """Keeps `train/mse` and `val/mse` of each epoch, and writes them to a CSV file after each.
 
