@@ -305,12 +305,12 @@ def test_data_cannot_end_its_element(digits):
 
 
 def test_weights_that_half_cannot_hold(digits):
-    module = AutoencoderModule()
+    module, images = AutoencoderModule(), normalize(digits.images.train_images[:10])
     with torch.no_grad():
         module.network.encoder[1].weight[0, 0] = 1e6
     with pytest.raises(InputError, match="take precision=single"):
-        network_data(module, "half")
-    assert network_data(module, "single")
+        network_data(module, images, "half")
+    assert network_data(module, images, "single")
 
 
 def test_the_command_writes_into_the_run_or_elsewhere(run, tmp_path):

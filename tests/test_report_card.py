@@ -46,9 +46,17 @@ def test_a_page_without_figures_has_no_table():
 
 
 @pytest.mark.parametrize("extra", [{}, ACCURACIES])
-def test_the_summary_fits_a_terminal(extra):
-    lines = summarize(DATA | IMAGES | extra, "Fashion-MNIST", Path.cwd() / "logs" / "runs" / "1").splitlines()
+def test_the_summary_fits_a_terminal(extra, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "logs" / "train" / "runs" / "2026-01-01_00-00-00-000000"
+    files = ["metrics.json", "report.md", "reconstructions.png", "explorer.html"]
+    for name in ("figures", "checkpoints"):
+        (folder / name).mkdir(parents=True)
+    for name in files:
+        (folder / name).touch()
+    lines = summarize(DATA | IMAGES | extra, "Fashion-MNIST", folder).splitlines()
     assert max(map(len, lines)) <= 80
+    assert all(name in "".join(lines[-2:]) for name in [*files, "figures/", "checkpoints/"])
     assert any("24.50 dB" in line for line in lines)
     assert any("98.76%" in line for line in lines) == bool(extra)
     assert any(line.startswith("random, 512 dims") for line in lines) == bool(extra)

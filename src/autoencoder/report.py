@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+import textwrap
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -118,15 +119,16 @@ def summarize(metrics: Mapping[str, Any], title: str, folder: Path) -> str:
         *_test_table(metrics),
     ]
     if metrics.get("fit_seconds"):
+        epochs = f"{metrics['epochs']} epoch" + "s" * (metrics["epochs"] != 1)
         rows.append(
-            f"{metrics['epochs']} epochs in {metrics['fit_seconds']:.1f} s, "
+            f"{epochs} in {metrics['fit_seconds']:.1f} s, "
             f"{metrics['images_per_second']:,.0f} images/s on {metrics['device']}"
         )
     shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
     rows.append(f"to look at the runs: tensorboard --logdir {os.path.relpath(folder.parents[1])}")
-    written = ("metrics.json", "report.md", "reconstructions.png", "figures", "checkpoints")
+    written = ("metrics.json", "report.md", "reconstructions.png", "figures", "checkpoints", "explorer.html")
     files = [name + "/" * (folder / name).is_dir() for name in written if (folder / name).exists()]
-    rows.append(f"files in {shown}: {', '.join(files)}")
+    rows += [f"files in {shown}:", *textwrap.wrap(", ".join(files), 80, initial_indent="  ", subsequent_indent="  ")]
     return "\n".join(rows)
 
 
