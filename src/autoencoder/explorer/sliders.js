@@ -16,14 +16,14 @@ function startSliders(network) {
   function addSlider(index) {
     const [low, high] = [data.range.low[index], data.range.high[index]];
     const row = create("div", "", "slider");
-    const label = create("label", `z${index + 1}`);
+    const label = create("label", `z${index}`);
     const input = create("input");
     const output = create("output");
-    Object.assign(input, { type: "range", id: `z${index + 1}` });
+    Object.assign(input, { type: "range", id: `z${index}` });
     const width = Math.max(high - low, 1e-6);
     Object.assign(input, { min: low, max: low + width, step: width / 200 });
     label.htmlFor = input.id;
-    input.setAttribute("aria-label", `latent dimension ${index + 1}`);
+    input.setAttribute("aria-label", `latent dimension ${index}`);
     input.addEventListener("input", () => {
       latent[index] = input.valueAsNumber;
       showValue(index);
