@@ -6,7 +6,6 @@ minimum over the rounds and the spread to the maximum.
 
 import argparse
 import contextlib
-import gc
 import io
 import json
 import os
@@ -35,6 +34,7 @@ from autoencoder import AutoencoderModule, ImageDataModule
 from autoencoder.noise import silence_known_noise
 from autoencoder.optimizers import adam, muon
 from autoencoder.pixels import normalize
+from autoencoder.process import imports_done, short_process
 from autoencoder.schedulers import constant
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -269,7 +269,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="mnist", help="mnist, or mnist_5k to see whether it runs")
     arguments = parser.parse_args()
     silence_known_noise()
-    gc.freeze()  # what was imported is no garbage: as `imports_done` in src/train.py
+    imports_done()
     torch.set_flush_denormal(True)
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"  # as without Lightning, and as src/train.py has it on a CPU
     os.environ["PROJECT_ROOT"] = str(ROOT)
@@ -287,4 +287,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with short_process():  # as src/train.py: the loops are then timed as a run has them
+        main()
