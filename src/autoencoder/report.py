@@ -125,7 +125,8 @@ def summarize(metrics: Mapping[str, Any], title: str, folder: Path) -> str:
             f"{metrics['images_per_second']:,.0f} images/s on {metrics['device']}"
         )
     shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
-    rows.append(f"to look at the runs: tensorboard --logdir {os.path.relpath(folder.parents[1])}")
+    if (folder / "tensorboard").is_dir():
+        rows.append(f"to look at the runs: tensorboard --logdir {os.path.relpath(folder.parents[1])}")
     written = ("metrics.json", "report.md", "reconstructions.png", "figures", "checkpoints", "explorer.html")
     files = [name + "/" * (folder / name).is_dir() for name in written if (folder / name).exists()]
     rows += [f"files in {shown}:", *textwrap.wrap(", ".join(files), 80, initial_indent="  ", subsequent_indent="  ")]
