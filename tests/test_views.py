@@ -18,7 +18,7 @@ from autoencoder.error_views import error_grid, heat, mean_by_class
 from autoencoder.latent_views import first_of_each_class
 from autoencoder.projector import MAX_SIDE, write_projector
 from autoencoder.signals import GradientNorm
-from autoencoder.views import STEP_HOOKS, View, log_histogram, looking, tile
+from autoencoder.views import STEP_HOOKS, View, log_histogram, log_image, looking, tile
 
 SIZES = {  # width, height of 28 px images
     "reconstructions": (16 * 28, 2 * 28),
@@ -54,6 +54,21 @@ def test_each_picture_is_there_at_its_epochs_in_its_size_and_not_blank(run):
             assert (picture.width, picture.height) == size
             assert pixels(picture).std() > 10
         assert (pixels(pictures[-1]) != pixels(pictures[-2])).any()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_reaches_tensorboard_to_the_last_pixel_also_between_two_runs(tmp_path, channels):
+    logger = TensorBoardLogger(tmp_path, name="tensorboard", version="")
+    trainer = Trainer(logger=logger, enable_checkpointing=False)
+    first, second = torch.randint(256, (2, channels, 5, 7), dtype=torch.uint8)
+    log_image(trainer, "picture", first, epoch=0)
+    logger.finalize("success")  # the end of a run closes the file
+    log_image(trainer, "picture", second, epoch=3)
+    logger.finalize("success")
+    events = read_events(tmp_path).Images("picture")
+    assert [(event.step, event.width, event.height) for event in events] == [(0, 7, 5), (3, 7, 5)]
+    for event, picture in zip(events, (first, second), strict=True):
+        assert np.array_equal(pixels(event), picture.permute(1, 2, 0).squeeze(-1))
 
 
 def test_the_worst_picture_is_worse_than_the_median_one(run):

@@ -1,5 +1,6 @@
 """Views of the latents: what each dimension does, what lies between two digits, how much each one varies."""
 
+import numpy as np
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
@@ -62,4 +63,4 @@ class LatentVariance(View):
 
 def first_of_each_class(labels: Tensor) -> Tensor:
     """The first index [classes] of each label in `labels` [N], by label."""
-    return torch.stack([(labels == label).nonzero()[0, 0] for label in labels.unique()])
+    return torch.from_numpy(np.unique(labels.cpu().numpy(), return_index=True)[1])
