@@ -10,7 +10,8 @@ import pytest
 from autoencoder.process import imports_done
 
 SCRIPT = """
-import atexit, gc, logging, os, sys
+import atexit, copy, gc, logging, os, sys
+from hydra.core.config_store import ConfigStore
 from autoencoder.process import imports_done, short_process
 
 def main():
@@ -20,6 +21,8 @@ def main():
     print("collecting", gc.isenabled())
     imports_done()
     print("collecting", gc.isenabled())
+    store = ConfigStore.instance()
+    print("one store", copy.deepcopy(store) is store)
     globals()["kept"] = file = open("open.txt", "w")
     file.write("written")
     {ending}
@@ -46,7 +49,7 @@ def run(folder: Path, ending: str) -> subprocess.CompletedProcess[str]:
 def test_the_process_ends_without_teardown_and_loses_nothing(tmp_path: Path, ending: str, code: int, said: str) -> None:
     ended = run(tmp_path, ending)
     assert (ended.returncode, ended.stderr) == (code, said)
-    assert ended.stdout.split("\n") == ["collecting False", "collecting True", "handled", ""]
+    assert ended.stdout.split("\n") == ["collecting False", "collecting True", "one store True", "handled", ""]
     assert (tmp_path / "open.txt").read_text() == "written"
     assert (tmp_path / "log.txt").read_text().endswith("logged\n")
 
