@@ -181,7 +181,7 @@ def print_rows(title: str, rows: dict[str, list[float]], reference: str, against
     print(f"\n| {title} | min | max | ratio | to |\n| --- | --: | --: | --: | --- |")
     for name, values in rows.items():
         base = (against or {}).get(name, reference)
-        print(f"| {name} | {min(values):.2f} | {max(values):.2f} | {min(values) / min(rows[base]):.2f} | {base} |")
+        print(f"| {name} | {min(values):.2f} | {max(values):.2f} | {min(values) / min(rows[base]):.3g} | {base} |")
 
 
 def time_epochs(datamodules: dict[int, ImageDataModule], rounds: int) -> dict[str, list[float]]:
