@@ -12,8 +12,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from autoencoder import AutoencoderModule
-from autoencoder.config_check import check_config, signature_of
+from autoencoder.config_check import check_config
 from autoencoder.errors import OPTIONAL_LOGGERS
+from autoencoder.signatures import signature_of
 
 CONFIGS = ROOT / "configs"
 GROUPS = {

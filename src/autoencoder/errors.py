@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from autoencoder.signatures import signature_of
+
 log = logging.getLogger(__name__)
 
 OPTIONAL_LOGGERS = ("wandb", "mlflow")  # the extras of pyproject.toml
@@ -88,8 +90,6 @@ def _explain_missing_package(message: str) -> str | None:
 
 def arguments_of(target: str | None) -> list[str]:
     """The arguments that a config's `_target_` takes."""
-    from autoencoder.config_check import signature_of
-
     signature = signature_of(target) if target else None
     return list(signature.parameters) if signature else []
 
