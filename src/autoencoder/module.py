@@ -88,7 +88,7 @@ class AutoencoderModule(LightningModule):
         images, _ = batch
         loss = mse_loss(self(images), images)
         # Summed here and logged once an epoch: `self.log` in every step costs as much as a third of the step.
-        self.train_loss_sum += loss.detach() * len(images)
+        self.train_loss_sum.add_(loss.detach(), alpha=len(images))
         self.train_images += len(images)
         if self.trainer.is_last_batch:
             self._log_train_error()
