@@ -67,3 +67,22 @@ def test_without_a_short_process_nothing_changes() -> None:
     imports_done()
     assert gc.isenabled()
     assert gc.get_freeze_count() == frozen
+
+
+def test_scipy_signal_is_imported_when_it_is_used(tmp_path: Path) -> None:
+    script = """
+import sys
+from autoencoder.process import short_process
+with short_process():
+    import lightning.pytorch
+    import scipy.signal
+    assert "scipy.signal._signaltools" not in sys.modules
+    from scipy.signal import convolve
+    assert convolve([1, 2], [1, 1]).tolist() == [1, 3, 2]
+    assert scipy.signal.windows.hamming(3).tolist()[1] == 1
+    assert sys.modules["scipy.signal"].convolve is convolve
+    print("used")
+"""
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "used\n", "")
