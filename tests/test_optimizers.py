@@ -5,8 +5,9 @@ import copy
 import pytest
 import torch
 
+from autoencoder import optimizers
 from autoencoder.networks import MLPAutoencoder
-from autoencoder.optimizers import adam, adamw, muon, orthogonalize
+from autoencoder.optimizers import adam, adamw, muon, newton_schulz, orthogonalize
 
 
 @pytest.fixture
@@ -41,8 +42,37 @@ def test_orthogonalize_is_newton_schulz_as_published():
     torch.testing.assert_close(orthogonalize(matrix.float(), 5), expected.float(), atol=1e-5, rtol=0)
 
 
-def test_a_gradient_of_zero_moves_nothing():
+@pytest.mark.parametrize("shape", [(128, 784), (32, 64)])
+def test_bfloat16_makes_the_same_of_a_matrix_up_to_its_own_precision(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    result = newton_schulz(matrix, 5, torch.bfloat16)
+    assert result.dtype == torch.bfloat16
+    error = (result.float() - orthogonalize(matrix, 5)).norm() / shape[0] ** 0.5  # both have a norm of about its root
+    assert error < 0.03
+
+
+def test_muon_learns_as_well_in_bfloat16(network, monkeypatch):
+    """As on a GPU, the iteration's own precision aside."""
+
+    def trained(network):
+        optimizer = muon(network)
+        for step in range(60):
+            backward(network, step % 4)
+            optimizer.step()
+        return closure(network).item()
+
+    twin = copy.deepcopy(network)
+    expected = trained(network)
+    monkeypatch.setattr(
+        optimizers, "newton_schulz_on_gram", lambda wide, steps: newton_schulz(wide, steps, torch.bfloat16)
+    )
+    assert trained(twin) == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gradient_of_zero_moves_nothing(dtype):
     assert torch.equal(orthogonalize(torch.zeros(3, 5), 5), torch.zeros(3, 5))
+    assert torch.equal(newton_schulz(torch.zeros(3, 5), 5, dtype), torch.zeros(3, 5, dtype=dtype))
 
 
 def test_muons_first_step_is_the_gradient_made_orthogonal(network):

@@ -10,6 +10,9 @@ from torch.optim.adam import adam as adam_step
 
 from autoencoder.limits import Decay, checked
 
+A, B, C = 3.4445, -4.7750, 2.0315  # of Newton-Schulz's quintic (Jordan, 2024)
+NO_NORM = 1e-7  # keeps a gradient of zero at zero
+
 
 @checked
 def adam(module: nn.Module, lr: PositiveFloat = 1e-3) -> torch.optim.Adam:
@@ -136,24 +139,40 @@ class Muon(torch.optim.Optimizer):
 def orthogonalize(matrix: Tensor, steps: int) -> Tensor:
     """Roughly the nearest matrix with singular values near 1 (0.7 to 1.2), by Newton-Schulz iteration.
 
-    The quintic x <- a x + b (x x') x + c (x x')^2 x with Jordan's coefficients (2024). Each iterate is a polynomial in
-    g = x x' times x, so the iteration runs on the small square matrix g, and x itself is multiplied once, at the end:
-    the same result in less than half the time for 128 x 784. In float32 whatever the precision of training:
-    g has the squared singular values, and bfloat16 would lose the small ones.
+    The quintic x <- a x + b (x x') x + c (x x')^2 x with Jordan's coefficients (2024): in float32 on the Gram matrix on
+    a CPU, whatever the precision of training; in bfloat16 on a GPU, whose matrix units are made for it.
 
     Args: matrix [rows, columns]; steps, iterations.
     """
-    wide = (matrix.T if matrix.shape[0] > matrix.shape[1] else matrix).float()
-    a, b, c = 3.4445, -4.7750, 2.0315
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    wide = (matrix.T if is_tall else matrix).float()
+    result = newton_schulz(wide, steps, torch.bfloat16) if matrix.is_cuda else newton_schulz_on_gram(wide, steps)
+    return (result.T if is_tall else result).to(matrix.dtype)
+
+
+def newton_schulz(wide: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
+    """The iteration as published, in `dtype`, from `wide` [rows, columns], rows <= columns."""
+    x = (wide / (wide.norm() + NO_NORM)).to(dtype)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(A * x, torch.addmm(gram, gram, gram, beta=B, alpha=C), x)
+    return x
+
+
+def newton_schulz_on_gram(wide: Tensor, steps: int) -> Tensor:
+    """The same iteration on the small square matrix g = x x', from `wide` [rows, columns], rows <= columns.
+
+    Each iterate is a polynomial in g times x, so x itself is multiplied once, at the end: the same result in less than
+    half the time for 128 x 784. g has the squared singular values, of which bfloat16 would lose the small ones.
+    """
     gram = wide @ wide.T
-    square_norm = gram.trace() + 1e-14
+    square_norm = gram.trace() + NO_NORM**2
     gram = gram / square_norm
     factor: Tensor | None = None  # of the iterate so far: x_k = factor x_0
     for step in range(steps):
-        multiplier = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        multiplier.diagonal().add_(a)
+        multiplier = torch.addmm(gram, gram, gram, beta=B, alpha=C)
+        multiplier.diagonal().add_(A)
         factor = multiplier if factor is None else multiplier @ factor
         if step < steps - 1:
             gram = multiplier @ gram @ multiplier
-    result = (factor * square_norm.rsqrt()) @ wide if factor is not None else wide
-    return (result.T if matrix.shape[0] > matrix.shape[1] else result).to(matrix.dtype)
+    return (factor * square_norm.rsqrt()) @ wide if factor is not None else wide
