@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from autoencoder.pixels import normalize
-from autoencoder.threads import one_thread
 
 
 class PCA(nn.Module):
@@ -60,6 +59,5 @@ def fit_pca(batches: Iterable[tuple[Tensor, Tensor]], latent_dim: int) -> PCA:
         raise ValueError("`batches` holds no images to fit PCA on")
     mean = total / count
     covariance = products / count - mean.outer(mean)
-    with one_thread():
-        components = torch.linalg.eigh(covariance).eigenvectors.flip(1).T[:latent_dim]  # eigh: smallest first
+    components = torch.linalg.eigh(covariance).eigenvectors.flip(1).T[:latent_dim]  # eigh: smallest first
     return PCA(mean.float(), components.float(), image_shape)
