@@ -54,6 +54,15 @@ def test_a_run_elsewhere_prints_plain_lines_and_nothing_else(tmp_path):
     assert "\x1b" not in result.stdout and result.stderr == ""
 
 
+def test_what_lightning_is_asked_for_is_heard_once(tmp_path):
+    result = command("src/train.py", *QUICK, "+trainer.profiler=simple", f"hydra.run.dir={tmp_path}")
+    assert result.returncode == 0 and result.stderr == ""
+    assert (
+        result.stdout.count("FIT Profiler Report") == 1 and "[Strategy]SingleDeviceStrategy.backward" in result.stdout
+    )
+    assert "GPU available" not in result.stdout
+
+
 @pytest.mark.parametrize("width", [60, 80, 160])
 @pytest.mark.parametrize("errors", ["", "train 0.0315 val 0.0270"])
 @pytest.mark.parametrize("seconds", [9, 36_000])

@@ -104,7 +104,7 @@ class AutoencoderModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Logs `val/mse`."""
-        self.log("val/mse", self.val_error.compute()["mse"])
+        self.log("val/mse", self.val_error.compute()["mse"], sync_dist=True)
         self.val_error.reset()
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
@@ -113,7 +113,7 @@ class AutoencoderModule(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Logs `test/mse`, `test/sse` and `test/psnr`."""
-        self.log_dict({f"test/{name}": value for name, value in self.test_error.compute().items()})
+        self.log_dict({f"test/{name}": value for name, value in self.test_error.compute().items()}, sync_dist=True)
         self.test_error.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -131,7 +131,7 @@ class AutoencoderModule(LightningModule):
         """Logs `train/mse`: the mean over the epoch's images, each as the network was when it came by."""
         totals = torch.stack([self.train_loss_sum, torch.tensor(float(self.train_images), device=self.device)])
         loss_sum, images = self.trainer.strategy.reduce(totals, reduce_op="sum")
-        self.log("train/mse", loss_sum / images, on_step=False, on_epoch=True)
+        self.log("train/mse", loss_sum / images, on_step=False, on_epoch=True, sync_dist=True)
 
     def _check_shape(self, images: Tensor) -> None:
         if images.shape[1:] != self.image_shape:

@@ -4,14 +4,22 @@ import logging
 import os
 import warnings
 
+LIGHTNING_SAYS = (  # how its messages begin that repeat the config or the closing summary, or praise a product
+    *("GPU available: ", "TPU available: ", "💡 Tip: ", "Using bfloat16 Automatic Mixed Precision", "LOCAL_RANK: "),
+    *("Loading `train_dataloader` to estimate", "`Trainer.fit` stopped: `max_epochs=", "Restoring states from "),
+    *("Initializing distributed: ", "-" * 100 + "\ndistributed_backend="),
+)
+
 
 def silence_known_noise() -> None:
-    """Hides Lightning's hints at devices and products, fontTools' diary, and a few warnings.
+    """Hides what Lightning says unasked, fontTools' diary, and a few warnings; everything else is heard, once.
 
-    To be called after lightning was imported, which sets its loggers' levels.
+    To be called after lightning was imported, which sets up its loggers.
     """
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.distributed"):
+        logging.getLogger(name).addFilter(_is_news)
+    if logging.root.handlers:  # Hydra's, which write what Lightning's own handler would write once more
+        logging.getLogger("lightning").handlers.clear()
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # a line for each step of putting a font into a PDF
     # logger=mlflow: its new database and experiment
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -26,3 +34,7 @@ def silence_known_noise() -> None:
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
     # lightning 2.6.6 with torch 2.14 and later: its copy of torch.utils._pytree.tree_flatten
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(LIGHTNING_SAYS)
