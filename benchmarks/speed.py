@@ -1,7 +1,8 @@
 """Times this project beside the bare PyTorch loop and the plain recipe: `make benchmark` prints one table.
 
-Every ratio is taken within one run: the candidates take turns, each round times all of them, and a row gives the
-minimum over the rounds and the spread to the maximum.
+Every ratio is taken within one run: the candidates take turns, each round times all of them, each beside what it is
+held against. A row gives the fastest and the slowest round in seconds, and of the rounds' own ratios the median, the
+least and the largest: on a machine whose speed drifts, the fastest rounds of two candidates may be minutes apart.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import product
 from pathlib import Path
+from statistics import median
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -117,14 +119,14 @@ def plain_seconds(datamodule: ImageDataModule) -> float:
     dataset = PillowImages(datamodule.images.train_images, datamodule.images.train_labels)
     module = AutoencoderModule()
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
-    batches = iter(DataLoader(dataset, 128, shuffle=True))
+    batches, count = iter(DataLoader(dataset, 128, shuffle=True)), min(PLAIN_BATCHES, len(dataset) // 128)
     start = time.perf_counter()
-    for _ in range(min(PLAIN_BATCHES, len(dataset) // 128)):
+    for _ in range(count):
         images, _ = next(batches)
         optimizer.zero_grad()
         mse_loss(module.network(images), images).backward()
         optimizer.step()
-    return (time.perf_counter() - start) * len(dataset) / (PLAIN_BATCHES * 128)
+    return (time.perf_counter() - start) * len(dataset) / (count * 128)
 
 
 def limit_seconds(datamodule: ImageDataModule) -> float:
@@ -177,11 +179,19 @@ def take_turns(candidates: dict[str, Callable[[], float]], rounds: int) -> dict[
 
 
 def print_rows(title: str, rows: dict[str, list[float]], reference: str, against: dict[str, str] | None = None) -> None:
-    """A row a candidate: minimum, maximum, and its minimum as a ratio to its reference's."""
-    print(f"\n| {title} | min | max | ratio | to |\n| --- | --: | --: | --: | --- |")
+    """A row a candidate: seconds from the fastest to the slowest round, and the rounds' ratios to its reference."""
+    print(f"\n| {title} | min | max | ratio | from | to | held against |\n| --- | --: | --: | --: | --: | --: | --- |")
     for name, values in rows.items():
         base = (against or {}).get(name, reference)
-        print(f"| {name} | {min(values):.2f} | {max(values):.2f} | {min(values) / min(rows[base]):.3g} | {base} |")
+        ratios = round_ratios(values, rows[base])
+        numbers = [f"{min(values):.2f}", f"{max(values):.2f}"]
+        numbers += [f"{ratio:.3g}" for ratio in (median(ratios), min(ratios), max(ratios))]
+        print(f"| {name} | {' | '.join(numbers)} | {base} |")
+
+
+def round_ratios(values: list[float], references: list[float]) -> list[float]:
+    """Each round's value to the same round's reference."""
+    return [value / reference for value, reference in zip(values, references, strict=True)]
 
 
 def time_epochs(datamodules: dict[int, ImageDataModule], rounds: int) -> dict[str, list[float]]:
@@ -225,8 +235,9 @@ def time_to_target(epochs: dict[str, list[float]], rounds: int, *overrides: str)
         whole: walls,
     }
     print_rows(f"s to test mse {TARGET_MSE}", rows, plain_fit, {whole: plain_whole})
-    print(f"\nspeedrun: test mse {min(errors):.4f} to {max(errors):.4f}; fit 1/{min(plain) / min(fits):.0f}, ", end="")
-    print(f"whole command 1/{min(rows[plain_whole]) / min(walls):.0f} of the plain recipe's")
+    shares = [1 / median(round_ratios(*pair)) for pair in ((fits, plain), (walls, rows[plain_whole]))]
+    print(f"\nspeedrun: test mse {min(errors):.4f} to {max(errors):.4f}; ", end="")
+    print(f"fit 1/{shares[0]:.0f}, whole command 1/{shares[1]:.0f} of the plain recipe's")
 
 
 def time_start(rounds: int, *overrides: str) -> None:
@@ -265,7 +276,7 @@ def time_start(rounds: int, *overrides: str) -> None:
 def main() -> None:
     """Prints the command and the machine, then the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--dataset", default="mnist", help="mnist, or mnist_5k to see whether it runs")
     arguments = parser.parse_args()
     silence_known_noise()
