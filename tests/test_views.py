@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import QUICK, run_train
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -17,8 +17,7 @@ from autoencoder import AutoencoderModule
 from autoencoder.error_views import error_grid, heat, mean_by_class
 from autoencoder.latent_views import first_of_each_class
 from autoencoder.projector import MAX_SIDE, write_projector
-from autoencoder.signals import GradientNorm
-from autoencoder.views import STEP_HOOKS, View, log_histogram, log_image, looking, tile
+from autoencoder.views import log_histogram, log_image, looking, tile
 
 SIZES = {  # width, height of 28 px images
     "reconstructions": (16 * 28, 2 * 28),
@@ -189,12 +188,6 @@ def test_looking_leaves_modes_and_random_numbers_as_they_were():
         np.random.rand()
     assert module[0].training and not module[1].training
     assert torch.equal(torch.rand(3), expected)
-
-
-def test_views_take_no_part_in_a_step():
-    assert not any(callable(getattr(View(), hook)) for hook in STEP_HOOKS)
-    assert [hook for hook in STEP_HOOKS if callable(getattr(GradientNorm(), hook))] == ["on_before_optimizer_step"]
-    assert callable(Callback().on_train_batch_end)
 
 
 def test_tiles_lie_in_rows_and_columns():

@@ -13,7 +13,7 @@ import autoencoder
 from autoencoder.datamodule import ImageDataModule
 from autoencoder.errors import InputError
 from autoencoder.module import AutoencoderModule
-from autoencoder.views import idle_in_steps
+from autoencoder.step_hooks import idle_in_steps
 
 
 @idle_in_steps
@@ -24,6 +24,8 @@ class BestAndLast(ModelCheckpoint):
 
     Args: dirpath, the folder.
     """
+
+    on_train_batch_end = None  # type: ignore[assignment]  # it saves after epochs, never after steps
 
     def __init__(self, dirpath: str) -> None:
         super().__init__(

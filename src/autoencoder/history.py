@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from autoencoder.views import idle_in_steps
+from autoencoder.step_hooks import idle_in_steps
 
 NAMES = ("train/mse", "val/mse")
 

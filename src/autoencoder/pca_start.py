@@ -10,7 +10,7 @@ from autoencoder.datamodule import ImageDataModule
 from autoencoder.errors import InputError
 from autoencoder.networks import MLPAutoencoder
 from autoencoder.pixels import normalize
-from autoencoder.views import idle_in_steps
+from autoencoder.step_hooks import idle_in_steps
 
 IMAGES = 5_000  # that the components are found from
 RANDOM_SHARE = 0.3  # of the random weights, left on top

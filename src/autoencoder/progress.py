@@ -13,7 +13,7 @@ from rich.table import Column
 from rich.text import Text
 
 from autoencoder.datamodule import ImageDataModule
-from autoencoder.views import idle_in_steps
+from autoencoder.step_hooks import idle_in_steps
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
 
 from autoencoder.module import AutoencoderModule
-from autoencoder.views import idle_in_steps
+from autoencoder.step_hooks import idle_in_steps
 
 
 @idle_in_steps

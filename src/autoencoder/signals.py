@@ -8,7 +8,8 @@ from pydantic import PositiveInt
 from torch.optim import Optimizer
 
 from autoencoder.limits import checked
-from autoencoder.views import idle_in_steps, log_scalars
+from autoencoder.step_hooks import idle_in_steps
+from autoencoder.views import log_scalars
 
 
 @idle_in_steps
