@@ -35,6 +35,8 @@ def main(config: DictConfig) -> float | None:
             raise InputError(
                 "trainer.strategy=ddp starts its command once more a device, a whole sweep too: leave out -m"
             )
+        if not in_sweep and (sweep := HydraConfig.get().runtime.choices.get("sweep")):
+            raise InputError(f"sweep={sweep} is of several runs: add -m, or leave it out")
         val_mse = train(**settings)
     return val_mse
 
@@ -84,7 +86,7 @@ def train(
         logger=[build(part) for part in (logger or {}).values() if part],
     )
     if ckpt_path:
-        check_resumable(ckpt_path, module, datamodule)
+        check_resumable(ckpt_path, module, datamodule, fitter.max_epochs)
     fitter.fit(module, datamodule, ckpt_path=ckpt_path)
     if not fitter.is_global_zero:
         return None

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from conftest import QUICK, ROOT, call, command, read_metrics, run_train
+from lightning.pytorch import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
@@ -208,6 +209,26 @@ def test_a_stopped_run_keeps_its_checkpoint_and_does_not_exit_0(tmp_path):
     assert process.wait(timeout=60) not in (0, None)
     torch.load(checkpoint, weights_only=True)
     assert not (tmp_path / "metrics.json").exists()
+
+
+class Break(Callback):
+    """Spoils the network in the middle of the second epoch, then stops the run."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.current_epoch == 1 and batch_idx == 60:
+            with torch.no_grad():
+                pl_module.network.encoder[1].weight.zero_()
+            raise RuntimeError("broken")
+
+
+def test_a_run_that_breaks_keeps_its_best_checkpoint_and_where_it_was(tmp_path, capfd):
+    with pytest.raises(RuntimeError, match="broken"):
+        run_train(tmp_path, "experiment=quick", "+callbacks.stop._target_=test_train.Break")
+    best, last = (torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True) for name in ("best", "last"))
+    assert (best["global_step"], last["global_step"]) == (125, 125 + 61)
+    assert best["state_dict"]["network.encoder.1.weight"].any()
+    assert not last["state_dict"]["network.encoder.1.weight"].any()
+    assert "saved checkpoint" not in capfd.readouterr().out
 
 
 def test_two_processes_train_as_one_would_with_twice_the_batch(tmp_path):

@@ -3,6 +3,7 @@
 import pickle
 import shutil
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -34,15 +35,23 @@ class BestAndLast(ModelCheckpoint):
             monitor="val/mse",
             mode="min",
             save_last=True,
-            save_on_exception=True,
             enable_version_counter=False,
         )
+        self._has_begun = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         datamodule = getattr(trainer, "datamodule", None)
         if isinstance(datamodule, ImageDataModule) and datamodule.val_size == 0:
             self.monitor = None
         super().setup(trainer, pl_module, stage)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._has_begun = True
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Saves `last.ckpt`; Lightning's own `save_on_exception` would write the same state over `best.ckpt`."""
+        if self._has_begun and self.dirpath:
+            trainer.save_checkpoint(Path(self.dirpath, "last.ckpt"))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over the best checkpoint of the run that this one goes on from; in a new folder, as a copy."""
@@ -76,7 +85,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         plain = isinstance(checkpoint, dict)
     except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError, UnicodeDecodeError) as error:
-        reason = str(error).split("\n")[0][:100]
+        reason = shorten(str(error), 100, placeholder=" …")
         raise InputError(f"ckpt_path={path} is broken or not a checkpoint ({reason}): take another one") from None
     if not plain or not {"state_dict", "hyper_parameters", "ImageDataModule", "model"} <= checkpoint.keys():
         raise InputError(f"ckpt_path={path} is not a checkpoint of this project: take RUN/checkpoints/best.ckpt")
@@ -95,11 +104,14 @@ def load_best(trainer: Trainer, module: AutoencoderModule) -> None:
         raise InputError("training diverged, its weights are no numbers any more: lower optimizer.lr and run again")
 
 
-def check_resumable(path: str | Path, module: AutoencoderModule, datamodule: ImageDataModule) -> None:
-    """Holds a checkpoint against the run that is to go on from it.
+def check_resumable(
+    path: str | Path, module: AutoencoderModule, datamodule: ImageDataModule, max_epochs: int | None = None
+) -> None:
+    """Holds a checkpoint against the run that is to go on from it, up to `max_epochs` if that is set.
 
     Raises:
-        InputError: if it was trained with another network, other images or another optimiser.
+        InputError: if it was trained with another network, other images, batches of another size or another optimiser,
+            or has all its epochs behind it.
     """
     checkpoint = read_checkpoint(path)
     for name, value in module.hparams.items():
@@ -111,11 +123,23 @@ def check_resumable(path: str | Path, module: AutoencoderModule, datamodule: Ima
             )
     datamodule.setup()
     datamodule.load_state_dict(checkpoint["ImageDataModule"])
+    batch_size = checkpoint["datamodule_hyper_parameters"]["batch_size"]
+    if batch_size != datamodule.batch_size:
+        raise InputError(
+            f"checkpoint {path} was trained with data.batch_size {batch_size}, this run has {datamodule.batch_size}, "
+            f"and a schedule counts steps: set data.batch_size={batch_size} or start a new run"
+        )
     optimizer = type(module.make_optimizer(module)).__name__
     if checkpoint["optimizer"] != optimizer:
         raise InputError(
             f"checkpoint {path} was trained with the optimizer {checkpoint['optimizer']}, this run has {optimizer}: "
             f"set optimizer={checkpoint['optimizer'].lower()} or start a new run"
+        )
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    if max_epochs is not None and 0 <= max_epochs <= epochs:
+        raise InputError(
+            f"checkpoint {path} has {epochs} epochs behind it, and trainer.max_epochs is {max_epochs}: "
+            f"set trainer.max_epochs={2 * epochs} to go on, or measure it again with src/evaluate.py"
         )
 
 
@@ -129,7 +153,8 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
     model_class = getattr(autoencoder, checkpoint["model"], None)
     if not (isinstance(model_class, type) and issubclass(model_class, AutoencoderModule)):
         raise InputError(
-            f"ckpt_path={path} holds a {checkpoint['model']}, which the package autoencoder does not export"
+            f"ckpt_path={path} holds a {checkpoint['model']}, which the package autoencoder does not export: "
+            "add its name to _HOMES in src/autoencoder/__init__.py"
         )
     module = model_class.load_from_checkpoint(path, map_location="cpu")
     settings = dict(checkpoint["datamodule_hyper_parameters"]) | checkpoint["ImageDataModule"]
