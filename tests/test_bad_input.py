@@ -49,6 +49,8 @@ def refuse(script: str, *overrides: str, **environment: str) -> str:
         ("trainer.precision=8", "trainer.precision must be"),
         ("experiment=unheard_of", "Could not find 'experiment/unheard_of' Available options in 'experiment': classic"),
         ("model=unheard_of", "Could not find 'model/unheard_of' Available options in 'model': deep mlp"),
+        ("callbacks=null", "Config group override must be a string or a list. Got NoneType"),
+        ("sweep=latent_dim", "sweep=latent_dim is of several runs: add -m, or leave it out"),
         ("model._target_=autoencoder.Autoencoder", "there is no 'autoencoder.Autoencoder' to be found"),
         ("not an override", "error"),
     ],
@@ -124,9 +126,27 @@ def test_a_damaged_data_file(tmp_path, damage, message):
     assert message in line and str(file) in line
 
 
+def test_a_checkpoint_of_batches_of_another_size(tmp_path, run):
+    overrides = ("experiment=quick", "model.latent_dim=8", "trainer.max_epochs=6", "data.batch_size=64")
+    line = refuse(TRAIN, *overrides, f"ckpt_path={run}/checkpoints/last.ckpt", f"paths.log_dir={tmp_path}")
+    assert "was trained with data.batch_size 32, this run has 64" in line and "set data.batch_size=32" in line
+
+
+def test_a_checkpoint_with_all_its_epochs_behind_it(tmp_path, run):
+    overrides = ("experiment=quick", "model.latent_dim=8", "trainer.max_epochs=3", f"paths.log_dir={tmp_path}")
+    line = refuse(TRAIN, *overrides, f"ckpt_path={run}/checkpoints/last.ckpt")
+    assert "has 3 epochs behind it, and trainer.max_epochs is 3: set trainer.max_epochs=6" in line
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
 def test_a_gpu_where_there_is_none(tmp_path):
     line = refuse(TRAIN, "experiment=quick", "trainer=gpu", f"paths.log_dir={tmp_path}", CUDA_VISIBLE_DEVICES="")
-    assert "gpu" in line.lower()
+    assert "trainer.accelerator=gpu: this machine has no GPU" in line and "trainer=cpu" in line
+
+
+def test_a_folder_that_cannot_be_one(tmp_path):
+    (tmp_path / "file").touch()
+    assert str(tmp_path / "file") in refuse(TRAIN, "experiment=quick", f"hydra.run.dir={tmp_path}/file")
 
 
 def test_a_folder_that_holds_another_run(tmp_path, run):

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -57,11 +58,23 @@ def explain(error: BaseException) -> str | None:
         return explain(error.__cause__) if error.__cause__ else _fold(str(error))
     if family in ("hydra", "omegaconf"):
         return _explain_composition(error)
+    if isinstance(error, ValueError | OSError) and _is_raised_by_hydra(error):  # a group without a name, a folder
+        return _fold(str(error))
+    if "No supported gpu backend found" in str(error):
+        return "trainer.accelerator=gpu: this machine has no GPU that torch can use; take trainer=cpu"
     if isinstance(error, ModuleNotFoundError):
         return _explain_missing_package(str(error))
     if type(error).__name__ in ("MisconfigurationException", "ValidationError"):  # Lightning's, pydantic's
         return _fold(str(error))
     return None
+
+
+def _is_raised_by_hydra(error: BaseException) -> bool:
+    """Whether Hydra, before or after the run itself, was the last to call something."""
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
+    packages = [module.split(".")[0] for module in modules]
+    callers = [package for package in packages if package not in sys.stdlib_module_names]
+    return callers[-1:] in (["hydra"], ["omegaconf"])
 
 
 def _explain_composition(error: BaseException) -> str:

@@ -126,7 +126,9 @@ def summarize(metrics: Mapping[str, Any], title: str, folder: Path) -> str:
         )
     shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
     if (folder / "tensorboard").is_dir():
-        rows.append(f"to look at the runs: tensorboard --logdir {os.path.relpath(folder.parents[1])}")
+        beside_others = folder.parent.name == "runs" or folder.parents[1].name == "multiruns"
+        logs = folder.parents[1] if beside_others else folder
+        rows.append(f"to look at {'the runs' if beside_others else 'it'}: tensorboard --logdir {os.path.relpath(logs)}")
     written = ("metrics.json", "report.md", "reconstructions.png", "figures", "checkpoints", "explorer.html")
     files = [name + "/" * (folder / name).is_dir() for name in written if (folder / name).exists()]
     rows += [f"files in {shown}:", *textwrap.wrap(", ".join(files), 80, initial_indent="  ", subsequent_indent="  ")]
@@ -154,6 +156,6 @@ def _test_table(metrics: Mapping[str, Any]) -> list[str]:
             for name, (_, layout) in columns.items()
         ]
         if "".join(cells).strip():
-            label = f"{model}, {metrics['latent_dim']} dims"
+            label = f"{model}, {metrics['latent_dim']} dim" + "s" * (metrics["latent_dim"] != 1)
             lines.append(f"{label:<22}" + "".join(cells))
     return lines if columns else []

@@ -60,7 +60,8 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> I
         if not _has_files(raw):
             _download(FOLDERS[dataset], raw)
     except OSError as error:
-        advice = f"put the four IDX files into {raw}, or set DATA_DIR to a folder that has {FOLDERS[dataset]}/raw"
+        elsewhere = f"set DATA_DIR (data_dir in Python) to a folder that has {FOLDERS[dataset]}/raw"
+        advice = f"put the four IDX files into {raw}, or {elsewhere}"
         if dataset != "mnist":
             raise InputError(
                 f"{TITLES[dataset]} is neither in {raw} nor to be downloaded ({error}): {advice}"
