@@ -38,7 +38,7 @@ def test_command(line, run, tmp_path):
     if program == "make":
         subprocess.run([*words, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
     elif words[:2] == ["python", "src/train.py"]:
-        extra = ["model.latent_dim=8", "trainer.max_epochs=4"] if "RUN/" in line else []
+        extra = ["model.latent_dim=8", "data.batch_size=32", "trainer.max_epochs=4"] if "RUN/" in line else []
         result = command("src/train.py", *words[2:], *TINY, *extra, f"paths.log_dir={tmp_path}")
         assert result.returncode == 0, result.stderr
     elif program == "python" and words[1].startswith("src/"):
