@@ -33,13 +33,13 @@ def probe_accuracy(train: Latents, val: Latents | None, test: Latents) -> float:
     if val is None:
         fitted = len(train.labels) - max(len(train.labels) // HELD_OUT, 1)
         train, val = (Latents(*(part[kept] for part in train)) for kept in (slice(fitted), slice(fitted, None)))
-    (values, labels), *measured = map(_arrays, (train, val, test))
-    scaler = StandardScaler().fit(values)
+    scaler = StandardScaler().fit(_arrays(train)[0])
+    fitted_on, *measured = ((scaler.transform(values), labels) for values, labels in map(_arrays, (train, val, test)))
     probe = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True)  # each C starts from the last one's weights
     accuracies = []
     for strength in STRENGTHS:
-        probe.set_params(C=strength).fit(scaler.transform(values), labels)
-        accuracies.append([probe.score(scaler.transform(inputs), truth) for inputs, truth in measured])
+        probe.set_params(C=strength).fit(*fitted_on)
+        accuracies.append([probe.score(*split) for split in measured])
     return float(max(accuracies, key=lambda pair: pair[0])[1])
 
 
