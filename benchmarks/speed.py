@@ -3,6 +3,7 @@
 Every ratio is taken within one run: the candidates take turns, each round times all of them, each beside what it is
 held against. A row gives the fastest and the slowest round in seconds, and of the rounds' own ratios the median, the
 least and the largest: on a machine whose speed drifts, the fastest rounds of two candidates may be minutes apart.
+Only the plain recipe's 30 epochs, which the speedrun is held against, are from the rounds of the first table.
 """
 
 import argparse

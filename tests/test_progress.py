@@ -57,9 +57,8 @@ def test_a_run_elsewhere_prints_plain_lines_and_nothing_else(tmp_path):
 def test_what_lightning_is_asked_for_is_heard_once(tmp_path):
     result = command("src/train.py", *QUICK, "+trainer.profiler=simple", f"hydra.run.dir={tmp_path}")
     assert result.returncode == 0 and result.stderr == ""
-    assert (
-        result.stdout.count("FIT Profiler Report") == 1 and "[Strategy]SingleDeviceStrategy.backward" in result.stdout
-    )
+    assert result.stdout.count("FIT Profiler Report") == 1
+    assert "[Strategy]SingleDeviceStrategy.backward" in result.stdout
     assert "GPU available" not in result.stdout
 
 

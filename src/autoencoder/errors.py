@@ -60,11 +60,11 @@ def explain(error: BaseException) -> str | None:
         return _explain_composition(error)
     if isinstance(error, ValueError | OSError) and _is_raised_by_hydra(error):  # a group without a name, a folder
         return _fold(str(error))
-    if "No supported gpu backend found" in str(error):
-        return "trainer.accelerator=gpu: this machine has no GPU that torch can use; take trainer=cpu"
     if isinstance(error, ModuleNotFoundError):
         return _explain_missing_package(str(error))
     if type(error).__name__ in ("MisconfigurationException", "ValidationError"):  # Lightning's, pydantic's
+        if "No supported gpu backend found" in str(error):
+            return "trainer.accelerator=gpu: this machine has no GPU that torch can use; take trainer=cpu"
         return _fold(str(error))
     return None
 
