@@ -44,8 +44,9 @@ def evaluate(
     from autoencoder.evaluation import evaluate as measure_all
     from autoencoder.noise import silence_known_noise
     from autoencoder.pictures import save_reconstructions
-    from autoencoder.report import describe_model, summarize, write_metrics
+    from autoencoder.report import describe_model, summarize
     from autoencoder.report_card import write_report
+    from autoencoder.runs import write_metrics
 
     imports_done()
     silence_known_noise()

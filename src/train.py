@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.errors import InputError, one_line_errors
 from autoencoder.process import imports_done, short_process
+from autoencoder.resume import Start, expand_resume, started
 
 if TYPE_CHECKING:
     from pydantic import NonNegativeInt
@@ -21,8 +23,18 @@ os.environ.setdefault("PROJECT_ROOT", str(ROOT))
 log = logging.getLogger(__name__)
 
 
+def main() -> None:
+    """The command: makes `resume=RUN` whole, then leaves the rest to Hydra."""
+    before = sys.argv
+    sys.argv = [before[0], *expand_resume(before[1:])]
+    try:
+        run()
+    finally:
+        sys.argv = before
+
+
 @hydra.main(version_base="1.3", config_path=str(ROOT / "configs"), config_name="train")
-def main(config: DictConfig) -> float | None:
+def run(config: DictConfig) -> float | None:
     """One run, or one job of a sweep; returns the validation error, which a sweeper may minimise."""
     val_mse = None
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -30,19 +42,21 @@ def main(config: DictConfig) -> float | None:
         from autoencoder.config_check import check_config
 
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        check_config(settings, Path(__file__), "train")
-        if in_sweep and settings["trainer"].get("strategy") == "ddp":
-            raise InputError(
-                "trainer.strategy=ddp starts its command once more a device, a whole sweep too: leave out -m"
-            )
-        if not in_sweep and (sweep := HydraConfig.get().runtime.choices.get("sweep")):
-            raise InputError(f"sweep={sweep} is of several runs: add -m, or leave it out")
-        val_mse = train(**settings)
+        with started(config, settings) as start:
+            check_config(settings, Path(__file__), "train", given=("start",))
+            if in_sweep and settings["trainer"].get("strategy") == "ddp":
+                raise InputError(
+                    "trainer.strategy=ddp starts its command once more a device, a whole sweep too: leave out -m"
+                )
+            if not in_sweep and (sweep := HydraConfig.get().runtime.choices.get("sweep")):
+                raise InputError(f"sweep={sweep} is of several runs: add -m, or leave it out")
+            val_mse = start.report() if start.finished else train(**settings, start=start)
     return val_mse
 
 
 def train(
     seed: "NonNegativeInt",
+    resume: "str | None",
     ckpt_path: "str | None",
     model: dict[str, Any],
     data: dict[str, Any],
@@ -53,22 +67,26 @@ def train(
     figures: bool,
     explorer: bool,
     paths: dict[str, str],
+    start: Start,
     logger: "dict[str, Any] | None" = None,
 ) -> float | None:
-    """Builds the parts from their configs, fits, measures the best checkpoint, and writes what is owed."""
+    """Builds the parts from their configs, fits, measures the best checkpoint, and writes numbers and pictures."""
     from functools import partial
 
     import torch
     from hydra.utils import instantiate
     from lightning.pytorch import Trainer, seed_everything
-    from lightning.pytorch.callbacks import Timer
+    from lightning.pytorch.callbacks import LambdaCallback, Timer
 
-    from autoencoder.checkpoints import check_resumable, load_best
+    from autoencoder.checkpoints import WholeFiles, check_goes_on, load_best, start_from
     from autoencoder.evaluation import evaluate
     from autoencoder.noise import silence_known_noise
     from autoencoder.pictures import save_reconstructions
-    from autoencoder.report import describe_run, log_outcome, summarize, write_metrics
+    from autoencoder.report import describe_run, log_outcome, noted_if_it_ends_early, summarize
     from autoencoder.report_card import write_report
+    from autoencoder.run_logs import cut_logs
+    from autoencoder.runs import write_metrics
+    from autoencoder.stopping import StopBetweenSteps
 
     imports_done()
     silence_known_noise()
@@ -79,35 +97,46 @@ def train(
     torch.set_flush_denormal(True)  # the optimisers' running averages sink to numbers that a CPU adds ten times slower
     datamodule = build(data)
     module = build(model, optimizer=build(optimizer), scheduler=build(scheduler))
-    fit_timer = Timer()
+    recorder, fit_timer, stop = LambdaCallback(on_fit_start=lambda *_: start.record()), Timer(), StopBetweenSteps()
     fitter: Trainer = build(
         trainer,
-        callbacks=[fit_timer, *(build(part) for part in callbacks.values() if part)],
+        callbacks=[recorder, fit_timer, *(build(part) for part in callbacks.values() if part), stop],
         logger=[build(part) for part in (logger or {}).values() if part],
+        plugins=[WholeFiles(), *build(trainer.get("plugins") or [])],
     )
-    if ckpt_path:
-        check_resumable(ckpt_path, module, datamodule, fitter.max_epochs)
-    fitter.fit(module, datamodule, ckpt_path=ckpt_path)
-    if not fitter.is_global_zero:
-        return None
+    folder = start.folder
+    begun = folder.record.exists()  # by a run that was killed before its first checkpoint, if nothing goes on
+    log_lengths: dict[str, int] | None = {} if begun else None
+    if start.goes_on:
+        log_lengths = check_goes_on(folder.last, module, datamodule, start.changes)
+        start.announce()
+    elif ckpt_path:
+        start_from(ckpt_path, module)
+        log.info("a new run, from the weights and the optimiser's state of %s", ckpt_path)
+    if fitter.is_global_zero and log_lengths is not None:
+        cut_logs(fitter.loggers, folder.path, log_lengths)
 
-    load_best(fitter, module)
-    metrics = describe_run(seed, fitter, module, datamodule, fit_timer.time_elapsed("train"))
-    metrics |= evaluate(module, datamodule)
-    folder = Path(paths["output_dir"])
-    save_reconstructions(module, datamodule, metrics["test/mse"], folder / "reconstructions.png")
-    if figures:
-        from autoencoder.figures import save_figures
+    with stop.listen(), noted_if_it_ends_early(folder, fitter, datamodule, seed):
+        fitter.fit(module, datamodule, ckpt_path=folder.last if start.goes_on else None, weights_only=True)
+        if not fitter.is_global_zero:
+            return None
+        load_best(fitter, module)
+        metrics: dict[str, Any] = {"status": "finished"}
+        metrics |= describe_run(seed, fitter, module, datamodule, fit_timer.time_elapsed("train"))
+        metrics |= evaluate(module, datamodule)
+        write_metrics(metrics, folder.metrics)
+        write_report(metrics, datamodule.title, folder.path / "report.md")
+        save_reconstructions(module, datamodule, metrics["test/mse"], folder.path / "reconstructions.png")
+        if figures:
+            from autoencoder.figures import save_figures
 
-        save_figures(module, datamodule, folder / "figures", folder / "history.csv")
-    if explorer:
-        from autoencoder.explorer import write_explorer
+            save_figures(module, datamodule, folder.path / "figures", folder.history)
+        if explorer:
+            from autoencoder.explorer import write_explorer
 
-        write_explorer(module, datamodule, metrics, folder / "explorer.html")
-    log_outcome(fitter, {"model": model, "data": data, "optimizer": optimizer, "scheduler": scheduler}, metrics)
-    write_report(metrics, datamodule.title, folder / "report.md")
-    write_metrics(metrics, folder / "metrics.json")
-    log.info("%s", summarize(metrics, datamodule.title, folder))
+            write_explorer(module, datamodule, metrics, folder.path / "explorer.html")
+        log_outcome(fitter, {"model": model, "data": data, "optimizer": optimizer, "scheduler": scheduler}, metrics)
+    log.info("%s", summarize(metrics, datamodule.title, folder.path))
     val_mse: float | None = metrics["val/mse"]
     return val_mse
 

@@ -49,6 +49,7 @@ class ImageBatches:
     """A loader for Lightning: (images [B, C, H, W] uint8, labels [B] int64), on the device that holds the images.
 
     Each batch is one gather; nothing is read sample by sample and no worker is needed. The last batch may be short.
+    Its state, in a checkpoint, is how far into which epoch it is: a run stopped there goes on with the next batch.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, order: EpochOrder, batch_size: int) -> None:
@@ -57,12 +58,25 @@ class ImageBatches:
         self.sampler = order  # the names under which Lightning looks for `set_epoch`, as in a DataLoader
         self.batch_sampler = None
         self.batch_size = batch_size
+        self.dealt = 0  # batches of this epoch
+        self._skipped = (0, 0)  # epoch, and how many of its batches were dealt before the run was stopped
 
     def __len__(self) -> int:
         return -(-len(self.sampler) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        epoch, skipped = self._skipped
+        self.dealt = skipped if epoch == self.sampler.epoch else 0
         # The one transfer of an epoch; on a GPU each gather then stays on the device.
         order = self.sampler.deal().to(self.images.device)
-        for indices in order.split(self.batch_size):
+        for indices in order.split(self.batch_size)[self.dealt :]:
+            self.dealt += 1
             yield self.images[indices], self.labels[indices]
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the loader is, asked for by Lightning for each checkpoint."""
+        return {"epoch": self.sampler.epoch, "dealt": self.dealt}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Goes on from `state_dict` when its epoch is dealt next."""
+        self._skipped = (state_dict["epoch"], state_dict["dealt"])

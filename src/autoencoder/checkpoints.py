@@ -1,73 +1,153 @@
 """Checkpoints: plain data that a run leaves behind, and what has to hold before one is used."""
 
+import os
 import pickle
+import random
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.trainer.states import TrainerFn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 import autoencoder
 from autoencoder.datamodule import ImageDataModule
 from autoencoder.errors import InputError
-from autoencoder.module import AutoencoderModule
-from autoencoder.step_hooks import idle_in_steps
+from autoencoder.module import AutoencoderModule, DivergenceError
+from autoencoder.run_logs import log_lengths
+from autoencoder.stopping import Stopped
 
 
-@idle_in_steps
-class BestAndLast(ModelCheckpoint):
-    """Keeps `best.ckpt` by validation error, and `last.ckpt`, also of a run that fails or is stopped.
+class WholeFiles(TorchCheckpointIO):
+    """Writes each checkpoint whole or not at all: beside its place, to the disk, then renamed.
 
-    Without validation images the last epoch counts as the best.
+    Lightning's own way leads through `$TMPDIR`, and across file systems a rename is a copy, which can be torn.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.tmp")  # a run has its folder for itself
+        try:
+            with scratch.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+class BestAndLast(Checkpoint):
+    """Keeps `best.ckpt` by `val/mse`, and `last.ckpt`: the state after the last epoch, or where the run was stopped.
+
+    A run without validation has its last state as its best. `last.ckpt` holds all that it takes to go on as if never
+    stopped: random states and the logs' lengths, too. Neither file is ever written with weights that are no numbers.
 
     Args: dirpath, the folder.
     """
 
-    on_train_batch_end = None  # type: ignore[assignment]  # it saves after epochs, never after steps
-
     def __init__(self, dirpath: str) -> None:
-        super().__init__(
-            dirpath,
-            filename="best",
-            monitor="val/mse",
-            mode="min",
-            save_last=True,
-            enable_version_counter=False,
-        )
-        self._has_begun = False
+        self.best_path = Path(dirpath, "best.ckpt")
+        self.last_path = Path(dirpath, "last.ckpt")
+        self.best_score: float | None = None  # val/mse of best.ckpt
+        self._is_best = False  # the network as it is now
+        self._saved_step = 0
+        self._random_states: dict[str, Any] | None = None
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        datamodule = getattr(trainer, "datamodule", None)
-        if isinstance(datamodule, ImageDataModule) and datamodule.val_size == 0:
-            self.monitor = None
-        super().setup(trainer, pl_module, stage)
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._saved_step = trainer.global_step
+        if self._random_states is not None:
+            set_random_states(self._random_states)
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._has_begun = True
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Saves a new best; at an epoch's end that is left to `on_train_epoch_end`, so as to save once."""
+        score = trainer.callback_metrics.get("val/mse")
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING or score is None or not score.isfinite():
+            return
+        if self.best_score is None or score < self.best_score:
+            self.best_score = float(score)
+            self._is_best = True
+            if not trainer.is_last_batch:
+                self._save(trainer, pl_module, self.best_path)
+                self._is_best = False
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._save(trainer, pl_module, self.last_path)
+        if trainer.is_global_zero and self.last_path.is_file() and (self._is_best or self.best_score is None):
+            replace_by_copy(self.last_path, self.best_path)
+        self._is_best = False
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Saves `last.ckpt`; Lightning's own `save_on_exception` would write the same state over `best.ckpt`."""
-        if self._has_begun and self.dirpath:
-            trainer.save_checkpoint(Path(self.dirpath, "last.ckpt"))
+        """Saves where the run was told to stop; an error leaves the state after the last whole epoch."""
+        if isinstance(exception, Stopped) and trainer.global_step > self._saved_step:
+            self._save(trainer, pl_module, self.last_path)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["logs"] = log_lengths(trainer)
+
+    @property
+    def best_model_path(self) -> str:
+        """Where best.ckpt is, as Lightning asks for it; empty where there is none."""
+        return str(self.best_path) if self.best_path.is_file() else ""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_score": self.best_score, "random_states": random_states()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes over the best checkpoint of the run that this one goes on from; in a new folder, as a copy."""
-        best = Path(state_dict["best_model_path"])
-        if state_dict["dirpath"] != self.dirpath and best.is_file() and self.dirpath:
-            copy = Path(self.dirpath, best.name)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(best, copy)
-            state_dict = state_dict | {
-                "dirpath": self.dirpath,
-                "best_model_path": str(copy),
-                "best_k_models": {str(copy): state_dict["best_model_score"]} if self.monitor else {},
-                "kth_best_model_path": str(copy),
-                "last_model_path": "",
-            }
-        super().load_state_dict(state_dict)
+        self.best_score = state_dict["best_score"] if self.best_path.is_file() else None
+        self._random_states = state_dict["random_states"]
+
+    def _save(self, trainer: Trainer, pl_module: LightningModule, path: Path) -> None:
+        """Raises: DivergenceError for weights that are no numbers."""
+        if getattr(trainer, "fast_dev_run", False):
+            return
+        if not all(parameter.isfinite().all() for parameter in pl_module.parameters()):
+            raise DivergenceError(trainer)
+        trainer.save_checkpoint(path, weights_only=False)
+        if path == self.last_path:
+            self._saved_step = trainer.global_step
+
+
+def replace_by_copy(source: Path, target: Path) -> None:
+    """Makes `target` the same as `source`, whole or not at all; on most file systems without copying a byte."""
+    scratch = target.with_name(f".{target.name}.tmp")
+    scratch.unlink(missing_ok=True)
+    try:
+        os.link(source, scratch)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, scratch)
+    scratch.replace(target)
+
+
+def random_states() -> dict[str, Any]:
+    """The states of all random generators, as tensors and plain values."""
+    state: Any = np.random.get_state()
+    kind, keys, *rest = state
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Sets all random generators to `random_states()` of before; those of GPUs where there are as many."""
+    random.setstate(states["python"])
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -95,25 +175,53 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 def load_best(trainer: Trainer, module: AutoencoderModule) -> None:
     """Gives `module` the weights of the best checkpoint of a finished fit, if there is one.
 
-    Raises: InputError if training diverged.
+    Raises: DivergenceError if these are no numbers.
     """
     best = getattr(trainer.checkpoint_callback, "best_model_path", None)
     if best:
         module.load_state_dict(read_checkpoint(best)["state_dict"])
     if not all(parameter.isfinite().all() for parameter in module.parameters()):
-        raise InputError("training diverged, its weights are no numbers any more: lower optimizer.lr and run again")
+        raise DivergenceError(trainer)
 
 
-def check_resumable(
-    path: str | Path, module: AutoencoderModule, datamodule: ImageDataModule, max_epochs: int | None = None
-) -> None:
-    """Holds a checkpoint against the run that is to go on from it, up to `max_epochs` if that is set.
+def check_goes_on(
+    path: str | Path, module: AutoencoderModule, datamodule: ImageDataModule, changed: Collection[str]
+) -> dict[str, int] | None:
+    """Holds a run's last checkpoint against what is to go on from it.
 
-    Raises:
-        InputError: if it was trained with another network, other images, batches of another size or another optimiser,
-            or has all its epochs behind it.
+    Args: changed, the names of the settings that are not as they were.
+    Returns: how long the run's logs were, None where the checkpoint does not say.
+    Raises: InputError if it was trained with another network, on other images or with another optimiser, or if a
+        setting has changed that its schedule keeps in its own state.
     """
     checkpoint = read_checkpoint(path)
+    _check_network(path, checkpoint, module)
+    datamodule.setup()
+    datamodule.load_state_dict(checkpoint["ImageDataModule"])
+    optimizer = _check_optimizer(path, checkpoint, module)
+    scheduler = module.make_scheduler(optimizer, 1)
+    of_schedule = [key for key in changed if key.startswith(("optimizer.", "scheduler.", "trainer.max_"))]
+    if of_schedule and not isinstance(scheduler, LambdaLR):
+        raise InputError(
+            f"{of_schedule[0]} cannot be changed on the way, since {type(scheduler).__name__} keeps it in its state: "
+            f"leave it out, or start a new run with ckpt_path={path}"
+        )
+    return checkpoint.get("logs")
+
+
+def start_from(path: str | Path, module: AutoencoderModule) -> None:
+    """Gives a new run the weights and the optimiser's state of a checkpoint, and nothing else of it.
+
+    Raises: InputError if it was trained with another network or another optimiser.
+    """
+    checkpoint = read_checkpoint(path)
+    _check_network(path, checkpoint, module)
+    _check_optimizer(path, checkpoint, module)
+    module.load_state_dict(checkpoint["state_dict"])
+    module.first_optimizer_state = checkpoint["optimizer_states"][0]["state"]
+
+
+def _check_network(path: str | Path, checkpoint: dict[str, Any], module: AutoencoderModule) -> None:
     for name, value in module.hparams.items():
         trained = checkpoint["hyper_parameters"].get(name)
         if trained != value:
@@ -121,26 +229,17 @@ def check_resumable(
                 f"checkpoint {path} was trained with {name} {trained}, this model has {value}: "
                 f"set model.{name}={str(trained).replace(' ', '')} or start a new run"
             )
-    datamodule.setup()
-    datamodule.load_state_dict(checkpoint["ImageDataModule"])
-    batch_size = checkpoint["datamodule_hyper_parameters"]["batch_size"]
-    if batch_size != datamodule.batch_size:
+
+
+def _check_optimizer(path: str | Path, checkpoint: dict[str, Any], module: AutoencoderModule) -> Optimizer:
+    optimizer = module.make_optimizer(module)
+    name = type(optimizer).__name__
+    if checkpoint["optimizer"] != name:
         raise InputError(
-            f"checkpoint {path} was trained with data.batch_size {batch_size}, this run has {datamodule.batch_size}, "
-            f"and a schedule counts steps: set data.batch_size={batch_size} or start a new run"
-        )
-    optimizer = type(module.make_optimizer(module)).__name__
-    if checkpoint["optimizer"] != optimizer:
-        raise InputError(
-            f"checkpoint {path} was trained with the optimizer {checkpoint['optimizer']}, this run has {optimizer}: "
+            f"checkpoint {path} was trained with the optimizer {checkpoint['optimizer']}, this run has {name}: "
             f"set optimizer={checkpoint['optimizer'].lower()} or start a new run"
         )
-    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    if max_epochs is not None and 0 <= max_epochs <= epochs:
-        raise InputError(
-            f"checkpoint {path} has {epochs} epochs behind it, and trainer.max_epochs is {max_epochs}: "
-            f"set trainer.max_epochs={2 * epochs} to go on, or measure it again with src/evaluate.py"
-        )
+    return optimizer
 
 
 def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderModule, ImageDataModule]:
@@ -157,7 +256,8 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
             "add its name to _HOMES in src/autoencoder/__init__.py"
         )
     module = model_class.load_from_checkpoint(path, map_location="cpu")
-    settings = dict(checkpoint["datamodule_hyper_parameters"]) | checkpoint["ImageDataModule"]
+    state = checkpoint["ImageDataModule"]
+    settings = dict(checkpoint["datamodule_hyper_parameters"]) | {name: state[name] for name in ("dataset", "val_size")}
     settings |= {"offline_fallback": False} | ({"data_dir": data_dir} if data_dir else {})
     datamodule = ImageDataModule(**settings)
     datamodule.setup()

@@ -4,7 +4,7 @@ A setting's name, type and limits have one home: the typed signature of the clas
 takes it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,21 @@ from autoencoder.signatures import Signature, signature_in, signature_of
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
-def check_config(config: Mapping[str, Any], entry_point: Path, function: str) -> None:
+def check_config(config: Mapping[str, Any], entry_point: Path, function: str, given: Collection[str] = ()) -> None:
     """Checks a resolved config: its top-level keys, and every part with a `_target_` in it.
 
     Args:
         config: plain dicts, lists and values, interpolations resolved.
         entry_point: the file whose `function` takes the top-level keys as its arguments.
+        given: arguments of that function that are no settings.
     Raises:
         InputError: for the first unknown key, wrong type or value out of its limits.
     """
     own_keys = signature_in(entry_point, function)
     if own_keys is None:
         raise ValueError(f"`entry_point` {entry_point} has no function {function}")
-    _check_arguments("", config, own_keys)
+    settings = {name: node for name, node in own_keys.parameters.items() if name not in given}
+    _check_arguments("", config, own_keys._replace(parameters=settings))
     for path, part in _parts(config, ""):
         signature = signature_of(part["_target_"])
         if signature is None:

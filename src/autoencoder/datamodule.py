@@ -51,6 +51,8 @@ class ImageDataModule(LightningDataModule):
         self.seed = seed
         self.offline_fallback = offline_fallback
         self._images: ImageSet | None = None
+        self._train_batches: ImageBatches | None = None
+        self._position: dict[str, int] | None = None  # in an epoch, of a run that goes on
 
     @property
     def images(self) -> ImageSet:
@@ -99,7 +101,11 @@ class ImageDataModule(LightningDataModule):
         """Training batches, shuffled anew each epoch; under DDP this process's own part."""
         self._move_to_device()
         order = EpochOrder(self.train_indices, self.seed, *self._rank_and_world_size())
-        return ImageBatches(self.images.train_images, self.images.train_labels, order, self.batch_size)
+        batches = ImageBatches(self.images.train_images, self.images.train_labels, order, self.batch_size)
+        if self._position:
+            batches.load_state_dict(self._position)
+        self._train_batches = batches
+        return batches
 
     def val_dataloader(self) -> ImageBatches | list[Any]:
         """Validation batches in a fixed order, this process's own part; an empty list if `val_size` is 0."""
@@ -134,15 +140,21 @@ class ImageDataModule(LightningDataModule):
         return normalize(pixels), labels
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint notes of the data: the set that was really used, and its validation share."""
-        return {"dataset": self.dataset, "val_size": self.val_size}
+        """What a checkpoint notes of the data: the set that was really used, its validation share, and the position.
+
+        Lightning, too, saves the position of a loader; but it forgets to load it where a schedule asks for the number
+        of steps.
+        """
+        position = self._train_batches.state_dict() if self._train_batches else None
+        return {"dataset": self.dataset, "val_size": self.val_size, "position": position}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Holds a checkpoint's data against this run's.
 
         Raises: InputError if the checkpoint was trained on other images.
         """
-        if state_dict != self.state_dict():
+        self._position = state_dict.get("position")
+        if (state_dict["dataset"], state_dict["val_size"]) != (self.dataset, self.val_size):
             raise InputError(
                 f"the checkpoint was trained on {state_dict['dataset']} with data.val_size={state_dict['val_size']}, "
                 f"this run has {self.dataset} with {self.val_size}: "

@@ -5,30 +5,35 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+
+from autoencoder.errors import InputError
+from autoencoder.resume import find_start, resolved
+from autoencoder.runs import RunFolder, is_first_process
 
 FIGURES = ("test/mse", "pca/test_mse", "test/sse", "test/psnr", "fit_seconds")
 
 
 class KeepFinishedRuns(Callback):
-    """Ends the process before Hydra writes into a folder that holds a run, unless that run is to go on."""
+    """Ends the process before Hydra writes into a folder that holds another run, or in which one is at work."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Raises: SystemExit with code 1 and one line."""
-        folder = Path(config.hydra.run.dir).absolute()
-        resumes = config.get("ckpt_path") and folder in Path(config.ckpt_path).absolute().parents
-        if (folder / "checkpoints").exists() and not resumes and "LOCAL_RANK" not in os.environ:
-            raise SystemExit(
-                f"error: {folder} already holds a run: leave out hydra.run.dir, name another folder, "
-                f"or go on with ckpt_path={folder / 'checkpoints' / 'last.ckpt'}"
-            )
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Raises: SystemExit with code 1 and one line."""
-        folder = Path(config.hydra.sweep.dir).absolute()
-        if (folder / "multirun.yaml").exists():
-            raise SystemExit(f"error: {folder} already holds a sweep: leave out hydra.sweep.dir or name another folder")
+        HydraConfig.instance().set_config(config)
+        folder = RunFolder(config.hydra.run.dir)
+        try:
+            if "resume" not in config:  # a command that trains nothing
+                folder.make()
+            elif is_first_process():
+                if folder.is_taken():
+                    find_start(folder, resolved(config, folder))
+                folder.hold()
+        except InputError as error:
+            raise SystemExit(f"error: {error}") from None
+        except OSError as error:
+            raise SystemExit(f"error: hydra.run.dir={folder.path} cannot be a run's folder: {error}") from None
 
 
 class SweepTable(Callback):

@@ -1,17 +1,19 @@
 """AutoencoderModule, the LightningModule: the network, the MSE step, and what is measured on the way."""
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Annotated, Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.nn.functional import mse_loss
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from autoencoder.errors import InputError
 from autoencoder.limits import checked
 from autoencoder.metrics import ReconstructionError
 from autoencoder.networks import Activation, MLPAutoencoder
@@ -19,6 +21,18 @@ from autoencoder.optimizers import muon
 from autoencoder.schedulers import linear
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, H, W] in [-1, 1], labels [B]
+LOOK_EVERY = 50  # steps between two looks at whether the loss is still a number, on a GPU
+
+
+class DivergenceError(InputError):
+    """The loss or the weights are no finite numbers any more."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        super().__init__(
+            f"training diverged in epoch {trainer.current_epoch + 1}, step {trainer.global_step}, at a learning rate "
+            f"of {rate:.3g}: its numbers are infinite or NaN; lower optimizer.lr and run again"
+        )
 
 
 class AutoencoderModule(LightningModule):
@@ -60,6 +74,10 @@ class AutoencoderModule(LightningModule):
             self.network.compile()
         self.make_optimizer: Callable[[LightningModule], Optimizer] = optimizer or muon
         self.make_scheduler: Callable[[Optimizer, int], LRScheduler] = scheduler or linear
+        self.first_optimizer_state: dict[int, Any] | None = None  # what the optimiser starts from, if not from nothing
+        self.train_loss_sum = torch.zeros(())  # over the images of this epoch so far
+        self.train_images = 0
+        self._goes_on = False
         self.val_error = ReconstructionError()
         self.test_error = ReconstructionError()
 
@@ -97,6 +115,17 @@ class AutoencoderModule(LightningModule):
             self.log("train/mse", self.train_loss_sum / self.train_images, on_step=False, on_epoch=True, sync_dist=True)
         return loss
 
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Raises: DivergenceError, once the loss is infinite or NaN; on a GPU up to `LOOK_EVERY` steps later."""
+        looks = self.device.type == "cpu" or batch_idx % LOOK_EVERY == 0  # a look makes a GPU wait
+        if looks and not isfinite(self.train_loss_sum.item()):
+            raise DivergenceError(self.trainer)
+
+    def on_train_start(self) -> None:
+        self.train_loss_sum = self.train_loss_sum.to(self.device)  # of a run that goes on within an epoch
+        if self._goes_on:
+            self._keep_own_settings()
+
     def on_train_epoch_start(self) -> None:
         self.train_loss_sum = torch.zeros((), device=self.device)
         self.train_images = 0
@@ -122,13 +151,37 @@ class AutoencoderModule(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser, and the schedule over the run's own number of steps, moved on each step."""
         optimizer = self.make_optimizer(self)
+        self._own_settings = [{key: group[key] for key in group if key != "params"} for group in optimizer.param_groups]
+        if self.first_optimizer_state is not None:
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": self.first_optimizer_state, "param_groups": groups})
         scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Notes which class, and which optimiser's state, the checkpoint holds."""
+        """Notes which class, and which optimiser's state, the checkpoint holds, and the sums of the epoch so far."""
         checkpoint["model"] = type(self).__name__
         checkpoint["optimizer"] = type(self.trainer.optimizers[0]).__name__
+        mean_of_processes = self.trainer.strategy.reduce(self.train_loss_sum.clone(), reduce_op="mean")
+        checkpoint["epoch_so_far"] = {"loss_sum": float(mean_of_processes), "images": self.train_images}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes over the sums of an epoch in which the run was stopped."""
+        self._goes_on = True
+        so_far = checkpoint.get("epoch_so_far", {"loss_sum": 0.0, "images": 0})
+        self.train_loss_sum, self.train_images = torch.tensor(so_far["loss_sum"]), so_far["images"]
+
+    def _keep_own_settings(self) -> None:
+        """Puts back the rates and decays of this run's config, which a checkpoint's optimiser state has replaced."""
+        optimizer, scheduler = self.trainer.optimizers[0], self.trainer.lr_scheduler_configs[0].scheduler
+        if not isinstance(scheduler, LambdaLR):  # others move these numbers in ways of their own
+            return
+        scheduler.base_lrs = [settings["lr"] for settings in self._own_settings]
+        for group, settings, factor in zip(
+            optimizer.param_groups, self._own_settings, scheduler.lr_lambdas, strict=True
+        ):
+            now = settings["lr"] * factor(scheduler.last_epoch)
+            group.update(settings | {"initial_lr": settings["lr"], "lr": now})
 
     def _check_shape(self, images: Tensor) -> None:
         if images.shape[1:] != self.image_shape:

@@ -1,11 +1,12 @@
 """What a run leaves to be read: metrics.json, and the closing summary in the console."""
 
-import json
+import logging
 import os
 import platform
 import subprocess
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,13 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from autoencoder.datamodule import ImageDataModule
-from autoencoder.module import AutoencoderModule
+from autoencoder.errors import InputError
+from autoencoder.module import AutoencoderModule, DivergenceError
+from autoencoder.resume import assignment
+from autoencoder.runs import RunFolder, write_metrics
+from autoencoder.stopping import Stopped
+
+log = logging.getLogger(__name__)
 
 # Without their group's name: the HParams tab sorts by name and shows the first five.
 HEADLINES = ("batch_size", "dataset", "hidden_dims", "latent_dim", "lr", "seed", "val_size")
@@ -36,6 +43,50 @@ def describe_run(
         "device": f"{trainer.num_devices} x {_device_name(device)}",
         "precision": str(trainer.precision),
     }
+
+
+@contextmanager
+def noted_if_it_ends_early(
+    folder: RunFolder, trainer: Trainer, datamodule: ImageDataModule, seed: int
+) -> Iterator[None]:
+    """Around a fit and what follows: when it is stopped or diverges, metrics.json and the log say where it was.
+
+    Raises:
+        SystemExit: with the signal's exit code, after a stop; with 0 in all processes but the first, since Lightning
+            kills the first when another one ends with an error.
+        InputError: after a fit that diverged, with what is left of it.
+    """
+    try:
+        yield
+    except (Stopped, DivergenceError) as end:
+        if not trainer.is_global_zero:
+            raise SystemExit(0) from None
+        known = {name: trainer.callback_metrics.get(name) for name in ("train/mse", "val/mse")}
+        metrics = {
+            "status": "interrupted",
+            "dataset": datamodule.dataset,
+            "seed": seed,
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+        } | {name: value.item() for name, value in known.items() if value is not None}
+        if folder.last.is_file():
+            write_metrics(metrics, folder.metrics)
+        if isinstance(end, DivergenceError):
+            kept = f"; the last good state is in {folder.last}" if folder.last.is_file() else ""
+            raise InputError(f"{end}{kept}") from None
+        log.info("%s", _say_where_it_stopped(folder, trainer))
+        raise SystemExit(end.exit_code) from None
+
+
+def _say_where_it_stopped(folder: RunFolder, trainer: Trainer) -> str:
+    last = trainer.max_epochs
+    if not folder.last.is_file():
+        return "stopped before the first checkpoint: there is nothing to go on from"
+    if last is not None and 0 <= last <= trainer.current_epoch:
+        where = "stopped after its last epoch, before it was measured"
+    else:
+        where = f"stopped in epoch {trainer.current_epoch + 1}" + (f" of {last}" if last and last > 0 else "")
+    return f"{where}; go on with: python src/train.py {assignment('resume', folder.path)}"
 
 
 def describe_model(module: AutoencoderModule, datamodule: ImageDataModule) -> dict[str, Any]:
@@ -102,13 +153,6 @@ def _git_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def write_metrics(metrics: Mapping[str, Any], path: Path) -> None:
-    """Writes one flat JSON object, whole or not at all."""
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(metrics, indent=2) + "\n")
-    scratch.replace(path)
 
 
 def summarize(metrics: Mapping[str, Any], title: str, folder: Path) -> str:

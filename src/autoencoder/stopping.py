@@ -1,0 +1,104 @@
+"""Ctrl-C, SIGTERM and SIGHUP: a training run stops between two steps, where nothing is lost."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+from types import FrameType
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ASK_EVERY = 10  # steps between two questions of whether another process was told to stop
+
+
+class Stopped(BaseException):
+    """The run was told to stop, by the signal `signum`; no `Exception`, so that whatever goes on after errors stops."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.signum = signum
+
+    @property
+    def exit_code(self) -> int:
+        """The shell's convention: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+        return 128 + self.signum
+
+
+class StopBetweenSteps(Callback):
+    """Raises `Stopped` after a step, when a signal has arrived since training began.
+
+    While it trains, a signal is only noted; a second Ctrl-C stops at once. Before and after, a signal raises `Stopped`
+    wherever the program is. A stop waits for the end of an optimiser's step (`accumulate_grad_batches`), of a
+    validation and of an epoch, since Lightning cannot go on from within these. Of several processes all stop after the
+    same step.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self.is_training = False
+
+    @contextmanager
+    def listen(self) -> Iterator[None]:
+        """Handles the signals within this context; outside the main thread they stay as they are."""
+        before = {}
+        try:
+            for signum in SIGNALS:
+                before[signum] = signal.signal(signum, self._note)
+        except ValueError:  # not the main thread
+            before = {}
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        is_second = self.signum is not None and signum == signal.SIGINT
+        self.signum = self.signum or signum
+        if not self.is_training or is_second:
+            raise Stopped(signum)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes SIGTERM back from Lightning, whose own handler can wait for the other processes without end."""
+        self.is_training = True
+        if signal.getsignal(signal.SIGINT) == self._note:
+            signal.signal(signal.SIGTERM, self._note)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Raises: Stopped."""
+        self._stop_if_told(trainer)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Raises: Stopped."""
+        asks = self.signum is not None if trainer.world_size == 1 else (batch_idx + 1) % ASK_EVERY == 0
+        if asks and _is_between_steps(trainer, batch_idx):
+            self._stop_if_told(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Raises: Stopped, for a signal of the run's last steps."""
+        self.is_training = False
+        self._stop_if_told(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.is_training = False
+
+    def _stop_if_told(self, trainer: Trainer) -> None:
+        signum = self.signum or 0
+        if trainer.world_size > 1:
+            told = torch.tensor(signum, device=trainer.strategy.root_device)
+            signum = int(trainer.strategy.reduce(told, reduce_op="max"))
+        if signum:
+            raise Stopped(signum)
+
+
+def _is_between_steps(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether a checkpoint taken after this batch can be gone on with: no gradients and no validation are pending."""
+    index = trainer.fit_loop.total_batch_idx if trainer.check_val_every_n_epoch is None else batch_idx
+    validates = (index + 1) % (trainer.val_check_batch or inf) == 0
+    accumulates = (batch_idx + 1) % trainer.accumulate_grad_batches != 0
+    is_over = trainer.is_last_batch or trainer.should_stop or trainer.global_step == trainer.max_steps
+    return not (validates or accumulates or is_over)
