@@ -41,7 +41,8 @@ class BestAndLast(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         datamodule = getattr(trainer, "datamodule", None)
-        if isinstance(datamodule, ImageDataModule) and datamodule.val_size == 0:
+        has_none = isinstance(datamodule, ImageDataModule) and datamodule.val_size == 0
+        if has_none or trainer.limit_val_batches == 0:
             self.monitor = None
         super().setup(trainer, pl_module, stage)
 
