@@ -61,10 +61,10 @@ def train(
     import torch
     from hydra.utils import instantiate
     from lightning.pytorch import Trainer, seed_everything
-    from lightning.pytorch.callbacks import Timer
 
     from autoencoder.checkpoints import check_resumable, load_best
     from autoencoder.evaluation import evaluate
+    from autoencoder.fit_clock import FitClock
     from autoencoder.noise import silence_known_noise
     from autoencoder.pictures import save_reconstructions
     from autoencoder.report import describe_run, log_outcome, summarize, write_metrics
@@ -79,10 +79,10 @@ def train(
     torch.set_flush_denormal(True)  # the optimisers' running averages sink to numbers that a CPU adds ten times slower
     datamodule = build(data)
     module = build(model, optimizer=build(optimizer), scheduler=build(scheduler))
-    fit_timer = Timer()
+    fit_clock = FitClock()
     fitter: Trainer = build(
         trainer,
-        callbacks=[fit_timer, *(build(part) for part in callbacks.values() if part)],
+        callbacks=[fit_clock, *(build(part) for part in callbacks.values() if part)],
         logger=[build(part) for part in (logger or {}).values() if part],
     )
     if ckpt_path:
@@ -91,8 +91,9 @@ def train(
     if not fitter.is_global_zero:
         return None
 
+    module.float()  # trainer.precision is of training alone
     load_best(fitter, module)
-    metrics = describe_run(seed, fitter, module, datamodule, fit_timer.time_elapsed("train"))
+    metrics = describe_run(seed, fitter, module, datamodule, fit_clock.seconds)
     metrics |= evaluate(module, datamodule)
     folder = Path(paths["output_dir"])
     save_reconstructions(module, datamodule, metrics["test/mse"], folder / "reconstructions.png")

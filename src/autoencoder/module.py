@@ -1,6 +1,7 @@
 """AutoencoderModule, the LightningModule: the network, the MSE step, and what is measured on the way."""
 
 from collections.abc import Callable, Sequence
+from math import isinf
 from typing import Annotated, Any
 
 import torch
@@ -59,7 +60,7 @@ class AutoencoderModule(LightningModule):
         if compile:
             self.network.compile()
         self.make_optimizer: Callable[[LightningModule], Optimizer] = optimizer or muon
-        self.make_scheduler: Callable[[Optimizer, int], LRScheduler] = scheduler or linear
+        self.make_scheduler: Callable[[Optimizer, int | float], LRScheduler] = scheduler or linear
         self.measured: dict[str, float] = {}  # in this epoch
         self.val_error = ReconstructionError()
         self.test_error = ReconstructionError()
@@ -139,9 +140,13 @@ class AutoencoderModule(LightningModule):
         self.test_error.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser, and the schedule over the run's own number of steps, moved on each step."""
+        """The optimiser, and the schedule over the run's own number of steps, moved on each step.
+
+        Raises: InputError from a schedule that needs this number, if the run has none.
+        """
         optimizer = self.make_optimizer(self)
-        scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        steps = self.trainer.estimated_stepping_batches  # infinite without max_epochs and max_steps
+        scheduler = self.make_scheduler(optimizer, steps if isinf(steps) else int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
