@@ -1,11 +1,18 @@
 """A folder is a run: stopped anywhere and started again, it ends as if never stopped, and nothing of it is lost."""
 
+import json
 import os
+import re
+import shutil
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import call, read_metrics, run_train
+from conftest import ROOT, call, command, read_metrics, run_train
 from lightning.pytorch import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -94,3 +101,247 @@ def test_a_run_is_stopped_again_and_again(tmp_path, whole):
             call(train.main, f"resume={tmp_path}", f"callbacks.stopper.step={step}")
     call(train.main, f"resume={tmp_path}", "~callbacks.stopper")
     assert_same_run(tmp_path, whole)
+
+
+def test_a_killed_run_goes_on_from_its_last_epoch(tmp_path, whole):
+    """SIGKILL: events and rows beyond the last checkpoint are cut away, and dealt with anew."""
+    killer = "+callbacks.stopper={_target_: test_resume.SignalAt, step: 300, name: SIGKILL}"
+    environment = {"PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
+    killed = command("src/train.py", *STUDY, *LIGHT, killer, f"hydra.run.dir={tmp_path}", **environment)
+    assert killed.returncode == -signal.SIGKILL
+    call(train.main, f"resume={tmp_path}", "~callbacks.stopper")
+    assert_same_run(tmp_path, whole)
+    assert not list(tmp_path.rglob(".*.tmp")) and not (tmp_path / ".lock").exists()
+
+
+@pytest.mark.parametrize("step", [3, 130])
+def test_the_same_command_into_the_same_folder_goes_on(step, tmp_path, whole):
+    """Also where there is no checkpoint yet: then from the beginning."""
+    with pytest.raises(RuntimeError, match="broken"):
+        run_train(tmp_path, *STUDY, *LIGHT, f"+callbacks.stop={{_target_: test_resume.BreakAt, step: {step}}}")
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists() == (step > 125)
+    run_train(tmp_path, *STUDY, *LIGHT) if step < 125 else call(train.main, f"resume={tmp_path}", "~callbacks.stop")
+    assert_same_run(tmp_path, whole)
+
+
+class BreakAt(Callback):
+    """A bug in the middle of a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_before_zero_grad(self, trainer, pl_module, optimizer):
+        if trainer.global_step == self.step:
+            raise RuntimeError("broken")
+
+
+def test_a_finished_run_is_reported_and_not_run_again(tmp_path, whole, capfd):
+    shutil.copytree(whole, tmp_path / "moved")
+    before = contents(tmp_path / "moved", but="train.log")
+    capfd.readouterr()
+    metrics = run_train(tmp_path / "moved", *STUDY, *LIGHT, "callbacks.progress=null", "figures=true")
+    said = capfd.readouterr().out
+    assert "finished before, with the same settings" in said and f"val/mse {metrics['val/mse']:.4f}" in said
+    call(train.main, f"resume={tmp_path / 'moved'}")
+    assert contents(tmp_path / "moved", but="train.log") == before
+
+
+def contents(folder, but=""):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.name != but}
+
+
+def test_other_settings_into_a_taken_folder_are_refused_and_leave_it_as_it_was(tmp_path, whole):
+    shutil.copytree(whole, tmp_path / "copy")
+    before = contents(tmp_path / "copy")
+    for override, said in (
+        ("optimizer.lr=1e-4", "optimizer.lr was 0.012 and is 0.0001 now"),
+        ("+trainer.gradient_clip_val=1", "trainer.gradient_clip_val was not set and is 1 now"),
+        ("scheduler=constant", "scheduler._target_ was"),
+        ("seed=1", "seed was 0 and is 1 now"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            run_train(tmp_path / "copy", *STUDY, *LIGHT, override)
+        assert said in str(stopped.value.code) and "resume=" in str(stopped.value.code)
+    assert contents(tmp_path / "copy") == before
+
+
+@pytest.mark.parametrize(
+    ("override", "name"),
+    [
+        ("model.latent_dim=5", "model.latent_dim was 4"),
+        ("data.batch_size=64", "data.batch_size was 32"),
+        ("data.val_size=100", "data.val_size was 500"),
+        ("optimizer=adam", "optimizer._target_ was autoencoder.optimizers.muon"),
+        ("seed=3", "seed was 0"),
+        ("trainer.devices=2", "trainer.devices was 1"),
+        ("+trainer.limit_train_batches=10", "trainer.limit_train_batches was not set"),
+    ],
+)
+def test_what_a_run_cannot_change_on_its_way_is_refused(override, name, tmp_path, whole):
+    shutil.copytree(whole, tmp_path / "copy")
+    before = contents(tmp_path / "copy")
+    with pytest.raises(SystemExit) as stopped:
+        call(train.main, f"resume={tmp_path / 'copy'}", override)
+    assert name in str(stopped.value.code) and "cannot change it on its way" in str(stopped.value.code)
+    assert contents(tmp_path / "copy") == before
+
+
+class Rates(Callback):
+    """Notes the learning rates and decays of each step."""
+
+    seen: list[tuple[float, float]] = []  # noqa: RUF012
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        group = trainer.optimizers[0].param_groups[0]
+        Rates.seen.append((group["lr"], group["weight_decay"]))
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_settings_changed_on_the_way_are_used_from_there_on_said_and_recorded(optimizer, tmp_path, capfd):
+    study = (*STUDY, "trainer.max_epochs=1", f"optimizer={optimizer}", "scheduler=constant", "callbacks=light")
+    run_train(tmp_path, *study)
+    Rates.seen.clear()
+    changes = ("optimizer.lr=1e-5", "optimizer.weight_decay=0.5", "trainer.max_epochs=2")
+    call(train.main, f"resume={tmp_path}", *changes, "+callbacks.rates._target_=test_resume.Rates")
+    assert set(Rates.seen) == {(1e-5, 0.5)} and len(Rates.seen) == 125
+    said = capfd.readouterr().out
+    assert "optimizer.lr from here on: 1e-05, before" in said and "trainer.max_epochs from here on: 2, before 1" in said
+    assert "lr: 1.0e-05" in (tmp_path / ".hydra" / "config.yaml").read_text()
+    group = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]["param_groups"]
+    assert group[0]["lr"] == 1e-5
+    assert read_metrics(tmp_path)["epochs"] == 2
+
+
+def test_a_longer_run_follows_the_longer_schedule_from_its_next_step_on(tmp_path, whole):
+    shutil.copytree(whole, tmp_path / "copy")
+    Rates.seen.clear()
+    longer = ("trainer.max_epochs=4", "+callbacks.rates._target_=test_resume.Rates")
+    call(train.main, f"resume={tmp_path / 'copy'}", *longer)
+    steps = range(3 * 125, 4 * 125)
+    expected = [0.012 * (500 - step) / (500 - 10) for step in steps]  # 2 % of 500 steps warm up
+    assert [rate for rate, _ in Rates.seen] == pytest.approx(expected)
+
+
+def test_best_stays_best_wherever_the_folder_lies(tmp_path, whole):
+    """The learning rate is so high that what follows is worse."""
+    shutil.copytree(whole, tmp_path / "elsewhere" / "copy")
+    folder = tmp_path / "elsewhere" / "copy"
+    call(train.main, f"resume={folder}", "optimizer.lr=3.0", "scheduler=constant", "trainer.max_epochs=4")
+    metrics = read_metrics(folder)
+    assert metrics["epochs"] == 4 and metrics["test/mse"] == read_metrics(whole)["test/mse"]
+    assert_same_weights(weights(folder, "best"), weights(whole, "best"))
+    assert not torch.equal(*(weights(one)["network.encoder.1.weight"] for one in (folder, whole)))
+
+
+@pytest.mark.parametrize("settings", [("+trainer.check_val_every_n_epoch=5",), ("+trainer.max_steps=200",), ()])
+def test_the_last_checkpoint_is_the_newest_state(settings, tmp_path):
+    """Lightning's own rewrites it only when the metric has improved."""
+    wild = ("optimizer.lr=0.3", "scheduler=constant", "callbacks=light")
+    metrics = run_train(tmp_path, *STUDY, *wild, *settings)
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == metrics["steps"] == (200 if "+trainer.max_steps=200" in settings else 375)
+
+
+def test_rows_of_the_first_part_are_kept(tmp_path):
+    study = (*STUDY, *LIGHT, "logger=csv")
+    run_train(tmp_path / "whole", *study)
+    stop_at(tmp_path / "stopped", 180, *study)
+    call(train.main, f"resume={tmp_path / 'stopped'}", "~callbacks.stopper")
+    rows = [(tmp_path / name / "csv" / "metrics.csv").read_text().splitlines() for name in ("whole", "stopped")]
+    assert rows[0] == rows[1] and len(rows[0]) > 20
+
+
+def test_a_new_run_starts_from_weights_and_optimiser_state_and_says_so(tmp_path, whole, capfd):
+    best = whole / "checkpoints" / "best.ckpt"
+    frozen = ("optimizer.lr=1e-12", "optimizer.bias_lr=1e-12", "trainer.max_epochs=1", "data.batch_size=50", "seed=5")
+    metrics = run_train(tmp_path, *STUDY, "callbacks=light", *frozen, f"ckpt_path={best}")
+    assert f"a new run, from the weights and the optimiser's state of {best}" in capfd.readouterr().out
+    assert metrics["epochs"] == 1 and metrics["steps"] == 80 and metrics["seed"] == 5
+    assert metrics["test/mse"] == pytest.approx(read_metrics(whole)["test/mse"], rel=1e-5)
+    state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]
+    assert (
+        state["param_groups"][0]["momentum"] == 0.9
+        and max(float(one["step"]) for one in state["state"].values() if "step" in one) == 375 + 80
+    )
+
+
+class FailingWrite(Callback):
+    """Breaks the write of the second epoch's checkpoint."""
+
+    def on_save_checkpoint(self, trainer, pl_module, checkpoint):
+        if trainer.current_epoch == 1:
+            checkpoint["broken"] = lambda: None  # cannot be pickled
+
+
+def test_a_save_that_breaks_leaves_the_former_checkpoints_whole(tmp_path):
+    with pytest.raises(Exception, match="pickle"):
+        run_train(tmp_path, *STUDY, *LIGHT, "+callbacks.breaks._target_=test_resume.FailingWrite")
+    for name in ("best", "last"):
+        assert torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True)["global_step"] == 125
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def test_two_runs_into_one_folder_the_second_is_refused(tmp_path):
+    arguments = [sys.executable, "src/train.py", "experiment=quick", "trainer.max_epochs=10000", "callbacks=light"]
+    process = subprocess.Popen(
+        [*arguments, f"hydra.run.dir={tmp_path}"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    with pytest.raises(SystemExit) as stopped:
+        run_train(tmp_path, "experiment=quick", "trainer.max_epochs=10000", "callbacks=light")
+    assert "another run is at work in" in str(stopped.value.code)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 130 and time.monotonic() - started < 5
+    last_line = said.strip().splitlines()[-1]
+    assert re.fullmatch(r"stopped in epoch \d+ of 10000; go on with: python src/train.py resume=.*", last_line)
+    assert "Traceback" not in said
+    assert read_metrics(tmp_path)["status"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("resume=nowhere",), "resume=nowhere is not the folder of a run"),
+        (("resume=.", "-m", "seed=0,1"), "leave out -m"),
+    ],
+)
+def test_a_run_that_cannot_be_resumed_is_one_line(arguments, said, capfd):
+    with pytest.raises(SystemExit) as stopped:
+        call(train.main, *arguments)
+    assert stopped.value.code == 1 and said in "".join(capfd.readouterr())
+
+
+def test_a_refused_run_leaves_no_folder_and_latest_leads_to_the_last_one(tmp_path, capfd):
+    logs = f"paths.log_dir={tmp_path}"
+    for override in ("optimizer.lr=0", "ckpt_path=nowhere.ckpt", "trainer.max_epochs=-1", "data.val_size=4500"):
+        with pytest.raises(SystemExit):
+            call(train.main, "experiment=quick", "callbacks=light", override, logs)
+    assert not list(tmp_path.rglob("train.log")) and not list(tmp_path.glob("train/runs/*"))
+    for _ in range(2):
+        call(train.main, "experiment=quick", "callbacks=light", "trainer.max_epochs=1", "logger=[]", logs)
+    runs = sorted((tmp_path / "train" / "runs").iterdir())
+    assert (tmp_path / "train" / "latest").resolve() == runs[-1] and len(runs) == 2
+    assert not Path(tmp_path / "train" / "latest").readlink().is_absolute()
+
+
+def test_a_sweep_started_again_runs_what_is_missing(tmp_path):
+    sweep = ("-m", *STUDY, "callbacks=light", "seed=0,1", f"hydra.sweep.dir={tmp_path}")
+    call(train.main, *sweep)
+    first = [read_metrics(tmp_path / job) for job in ("0", "1")]
+    shutil.rmtree(tmp_path / "1")
+    call(train.main, *sweep)
+    second = [read_metrics(tmp_path / job) for job in ("0", "1")]
+    assert second[0] == first[0] and second[1]["fit_seconds"] != first[1]["fit_seconds"]
+    assert second[1]["test/mse"] == first[1]["test/mse"]
+
+
+def test_metrics_of_a_broken_file_do_not_stop_a_run(tmp_path, whole):
+    shutil.copytree(whole, tmp_path / "copy")
+    (tmp_path / "copy" / "metrics.json").write_text("{")
+    call(train.main, f"resume={tmp_path / 'copy'}")
+    metrics = json.loads((tmp_path / "copy" / "metrics.json").read_text())
+    assert metrics["status"] == "finished" and metrics["test/mse"] == read_metrics(whole)["test/mse"]

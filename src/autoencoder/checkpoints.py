@@ -112,7 +112,7 @@ class BestAndLast(Checkpoint):
             return
         if not all(parameter.isfinite().all() for parameter in pl_module.parameters()):
             raise DivergenceError(trainer)
-        trainer.save_checkpoint(path, weights_only=False)
+        trainer.save_checkpoint(path, False)  # not the weights alone
         if path == self.last_path:
             self._saved_step = trainer.global_step
 

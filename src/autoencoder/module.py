@@ -1,7 +1,7 @@
 """AutoencoderModule, the LightningModule: the network, the MSE step, and what is measured on the way."""
 
 from collections.abc import Callable, Sequence
-from math import isfinite
+from math import isfinite, isinf
 from typing import Annotated, Any
 
 import torch
@@ -73,10 +73,11 @@ class AutoencoderModule(LightningModule):
         if compile:
             self.network.compile()
         self.make_optimizer: Callable[[LightningModule], Optimizer] = optimizer or muon
-        self.make_scheduler: Callable[[Optimizer, int], LRScheduler] = scheduler or linear
+        self.make_scheduler: Callable[[Optimizer, int | float], LRScheduler] = scheduler or linear
         self.first_optimizer_state: dict[int, Any] | None = None  # what the optimiser starts from, if not from nothing
         self.train_loss_sum = torch.zeros(())  # over the images of this epoch so far
         self.train_images = 0
+        self.measured: dict[str, float] = {}  # in this epoch
         self._goes_on = False
         self.val_error = ReconstructionError()
         self.test_error = ReconstructionError()
@@ -111,8 +112,6 @@ class AutoencoderModule(LightningModule):
         # Summed here and logged once an epoch: `self.log` in every step costs as much as a third of the step.
         self.train_loss_sum.add_(loss.detach(), alpha=len(images))
         self.train_images += len(images)
-        if self.trainer.is_last_batch:  # all processes deal equally many images: the mean of their means is exact
-            self.log("train/mse", self.train_loss_sum / self.train_images, on_step=False, on_epoch=True, sync_dist=True)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -129,6 +128,30 @@ class AutoencoderModule(LightningModule):
     def on_train_epoch_start(self) -> None:
         self.train_loss_sum = torch.zeros((), device=self.device)
         self.train_images = 0
+        self.measured = {}
+
+    def on_train_epoch_end(self) -> None:
+        """Logs `train/mse`, of an epoch that was cut short, too.
+
+        The loggers get it here, before the epoch's checkpoint is saved, which notes how long their files are; what is
+        left to Lightning comes after it.
+        """
+        error = self.epoch_errors().get("train/mse")
+        if error is not None:
+            self.log("train/mse", error, logger=False, sync_dist=True)  # all processes have the same
+            for logger in self.loggers:
+                logger.log_metrics({"train/mse": error, "epoch": self.current_epoch}, step=self.global_step - 1)
+
+    def epoch_errors(self) -> dict[str, float]:
+        """`train/mse` and `val/mse` as measured in this epoch; one that was not measured is left out.
+
+        For the end of an epoch. Of several processes, all have to call it: they share their means.
+        """
+        if "train/mse" not in self.measured and self.train_images:
+            # All processes deal equally many images: the mean of their means is exact.
+            mean = self.trainer.strategy.reduce(self.train_loss_sum / self.train_images, reduce_op="mean")
+            self.measured["train/mse"] = float(mean)
+        return dict(self.measured)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, _ = batch
@@ -136,8 +159,11 @@ class AutoencoderModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Logs `val/mse`."""
-        self.log("val/mse", self.val_error.compute()["mse"], sync_dist=True)
+        mse = self.val_error.compute()["mse"]
         self.val_error.reset()
+        self.log("val/mse", mse, sync_dist=True)
+        if not self.trainer.sanity_checking:
+            self.measured["val/mse"] = mse
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         images, _ = batch
@@ -149,13 +175,18 @@ class AutoencoderModule(LightningModule):
         self.test_error.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser, and the schedule over the run's own number of steps, moved on each step."""
+        """The optimiser, and the schedule over the run's own number of steps, moved on each step.
+
+        Raises: InputError from a schedule that needs this number, if the run has none.
+        """
+        optimizer = self.make_optimizer(self)
         optimizer = self.make_optimizer(self)
         self._own_settings = [{key: group[key] for key in group if key != "params"} for group in optimizer.param_groups]
         if self.first_optimizer_state is not None:
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": self.first_optimizer_state, "param_groups": groups})
-        scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        steps = self.trainer.estimated_stepping_batches  # infinite without max_epochs and max_steps
+        scheduler = self.make_scheduler(optimizer, steps if isinf(steps) else int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -163,13 +194,18 @@ class AutoencoderModule(LightningModule):
         checkpoint["model"] = type(self).__name__
         checkpoint["optimizer"] = type(self.trainer.optimizers[0]).__name__
         mean_of_processes = self.trainer.strategy.reduce(self.train_loss_sum.clone(), reduce_op="mean")
-        checkpoint["epoch_so_far"] = {"loss_sum": float(mean_of_processes), "images": self.train_images}
+        checkpoint["epoch_so_far"] = {
+            "loss_sum": float(mean_of_processes),
+            "images": self.train_images,
+            "measured": dict(self.measured),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes over the sums of an epoch in which the run was stopped."""
         self._goes_on = True
-        so_far = checkpoint.get("epoch_so_far", {"loss_sum": 0.0, "images": 0})
+        so_far = checkpoint.get("epoch_so_far", {"loss_sum": 0.0, "images": 0, "measured": {}})
         self.train_loss_sum, self.train_images = torch.tensor(so_far["loss_sum"]), so_far["images"]
+        self.measured = dict(so_far["measured"])
 
     def _keep_own_settings(self) -> None:
         """Puts back the rates and decays of this run's config, which a checkpoint's optimiser state has replaced."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
@@ -50,12 +51,17 @@ class Start:
     config: DictConfig | None = None
 
     def record(self) -> None:
-        """Writes the run's settings, as Hydra would, and points `latest` to the run; to be called when it begins.
-
-        Hydra itself writes them before anything can refuse the run, and so over those of a former one.
-        """
+        """Notes that the run begins: its settings, that it has not finished, and where it is, as `latest`."""
         if self.config is None or not is_first_process():
             return
+        self.write_settings()
+        metrics = self.folder.read_metrics()
+        if metrics:  # of the run as it was before it went on with other settings
+            write_metrics(metrics | {"status": "interrupted"}, self.folder.metrics)
+        point_latest_to(self.folder, Path(self.config.paths.log_dir))
+
+    def write_settings(self) -> None:
+        """Writes the settings as Hydra would; Hydra does so before a run can be refused, over a former one's."""
         self.folder.record.mkdir(parents=True, exist_ok=True)
         hydra = HydraConfig.get()
         contents = {
@@ -65,10 +71,6 @@ class Start:
         }
         for name, content in contents.items():
             write_whole(self.folder.record / f"{name}.yaml", OmegaConf.to_yaml(content))
-        metrics = self.folder.read_metrics()
-        if metrics:  # of the run as it was before it went on with other settings
-            write_metrics(metrics | {"status": "interrupted"}, self.folder.metrics)
-        point_latest_to(self.folder, Path(self.config.paths.log_dir))
 
     def announce(self) -> None:
         """Says that the run goes on, and with which other settings."""
@@ -97,7 +99,10 @@ def started(config: DictConfig, settings: Mapping[str, Any]) -> Iterator[Start]:
         folder.hold()
     try:
         with removed_if_refused(folder):
-            yield replace(find_start(folder, settings), config=config)
+            start = replace(find_start(folder, settings), config=config)
+            if HydraConfig.get().mode == RunMode.MULTIRUN and not folder.record.exists():
+                start.write_settings()  # the table of a sweep names those of refused jobs, too
+            yield start
     finally:
         folder.release()
 
