@@ -78,14 +78,14 @@ def train(
     from lightning.pytorch import Trainer, seed_everything
     from lightning.pytorch.callbacks import LambdaCallback
 
-    from autoencoder.checkpoints import WholeFiles, check_goes_on, load_best, start_from
+    from autoencoder.checkpoints import WholeFiles, check_goes_on, load_best, read_checkpoint, start_from
     from autoencoder.evaluation import evaluate
     from autoencoder.fit_clock import FitClock
     from autoencoder.noise import silence_known_noise
     from autoencoder.pictures import save_reconstructions
     from autoencoder.report import describe_run, log_outcome, noted_if_it_ends_early, summarize
     from autoencoder.report_card import write_report
-    from autoencoder.run_logs import cut_logs
+    from autoencoder.run_logs import cut_logs, going_on
     from autoencoder.runs import write_metrics
     from autoencoder.stopping import StopBetweenSteps
 
@@ -96,20 +96,23 @@ def train(
     if trainer.get("accelerator") == "cpu":  # undo Lightning's "1": Adam then looks for a GPU driver in every step
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     torch.set_flush_denormal(True)  # the optimisers' running averages sink to numbers that a CPU adds ten times slower
+    folder = start.folder
+    former = read_checkpoint(folder.last) if start.goes_on else {}
+    loggers = going_on(logger or {}, former.get("logger_runs", {}))
     datamodule = build(data)
     module = build(model, optimizer=build(optimizer), scheduler=build(scheduler))
     recorder, clock, stop = LambdaCallback(on_fit_start=lambda *_: start.record()), FitClock(), StopBetweenSteps()
     fitter: Trainer = build(
         trainer,
         callbacks=[recorder, clock, *(build(part) for part in callbacks.values() if part), stop],
-        logger=[build(part) for part in (logger or {}).values() if part],
+        logger=[build(part) for part in loggers.values() if part],
         plugins=[WholeFiles(), *build(trainer.get("plugins") or [])],
     )
-    folder = start.folder
     begun = folder.record.exists()  # by a run that was killed before its first checkpoint, if nothing goes on
     log_lengths: dict[str, int] | None = {} if begun else None
     if start.goes_on:
-        log_lengths = check_goes_on(folder.last, module, datamodule, start.changes)
+        check_goes_on(folder.last, former, module, datamodule, start.changes)
+        log_lengths = former.get("logs")
         start.announce()
     elif ckpt_path:
         start_from(ckpt_path, module)

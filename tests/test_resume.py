@@ -309,10 +309,10 @@ def test_two_runs_into_one_folder_the_second_is_refused(tmp_path):
         (("resume=.", "-m", "seed=0,1"), "leave out -m"),
     ],
 )
-def test_a_run_that_cannot_be_resumed_is_one_line(arguments, said, capfd):
+def test_a_run_that_cannot_be_resumed_is_one_line(arguments, said, caplog):
     with pytest.raises(SystemExit) as stopped:
         call(train.main, *arguments)
-    assert stopped.value.code == 1 and said in "".join(capfd.readouterr())
+    assert stopped.value.code == 1 and said in caplog.text
 
 
 def test_a_refused_run_leaves_no_folder_and_latest_leads_to_the_last_one(tmp_path, capfd):

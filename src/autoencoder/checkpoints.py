@@ -22,7 +22,7 @@ import autoencoder
 from autoencoder.datamodule import ImageDataModule
 from autoencoder.errors import InputError
 from autoencoder.module import AutoencoderModule, DivergenceError
-from autoencoder.run_logs import log_lengths
+from autoencoder.run_logs import log_lengths, logger_runs
 from autoencoder.stopping import Stopped
 
 
@@ -93,6 +93,7 @@ class BestAndLast(Checkpoint):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["logs"] = log_lengths(trainer)
+        checkpoint["logger_runs"] = logger_runs(trainer)
 
     @property
     def best_model_path(self) -> str:
@@ -185,16 +186,18 @@ def load_best(trainer: Trainer, module: AutoencoderModule) -> None:
 
 
 def check_goes_on(
-    path: str | Path, module: AutoencoderModule, datamodule: ImageDataModule, changed: Collection[str]
-) -> dict[str, int] | None:
+    path: Path,
+    checkpoint: dict[str, Any],
+    module: AutoencoderModule,
+    datamodule: ImageDataModule,
+    changed: Collection[str],
+) -> None:
     """Holds a run's last checkpoint against what is to go on from it.
 
-    Args: changed, the names of the settings that are not as they were.
-    Returns: how long the run's logs were, None where the checkpoint does not say.
+    Args: path, where it is; changed, the names of the settings that are not as they were.
     Raises: InputError if it was trained with another network, on other images or with another optimiser, or if a
         setting has changed that its schedule keeps in its own state.
     """
-    checkpoint = read_checkpoint(path)
     _check_network(path, checkpoint, module)
     datamodule.setup()
     datamodule.load_state_dict(checkpoint["ImageDataModule"])
@@ -206,7 +209,6 @@ def check_goes_on(
             f"{of_schedule[0]} cannot be changed on the way, since {type(scheduler).__name__} keeps it in its state: "
             f"leave it out, or start a new run with ckpt_path={path}"
         )
-    return checkpoint.get("logs")
 
 
 def start_from(path: str | Path, module: AutoencoderModule) -> None:
