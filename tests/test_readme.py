@@ -32,14 +32,15 @@ def test_there_are_commands_to_run():
 def test_command(line, run, tmp_path):
     words = [word for word in shlex.split(line) if not re.fullmatch(r"[A-Z_]+=.*", word)]
     program = Path(words[0]).name
-    if "RUN/" in line:
-        words = [word.replace("RUN/", f"{tmp_path}/run/") for word in words]
+    if "RUN" in line:
+        words = [re.sub(r"\bRUN\b", f"{tmp_path}/run", word) for word in words]
         shutil.copytree(run, tmp_path / "run")
     if program == "make":
         subprocess.run([*words, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
     elif words[:2] == ["python", "src/train.py"]:
-        extra = ["model.latent_dim=8", "data.batch_size=32", "trainer.max_epochs=4"] if "RUN/" in line else []
-        result = command("src/train.py", *words[2:], *TINY, *extra, f"paths.log_dir={tmp_path}")
+        tiny = () if "resume=" in line else TINY  # a run keeps its data
+        extra = ["model.latent_dim=8"] if "ckpt_path=RUN" in line else []
+        result = command("src/train.py", *words[2:], *tiny, *extra, f"paths.log_dir={tmp_path}")
         assert result.returncode == 0, result.stderr
     elif program == "python" and words[1].startswith("src/"):
         result = command(words[1], *words[2:], f"paths.log_dir={tmp_path}")
