@@ -6,6 +6,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from autoencoder.module import AutoencoderModule
 from autoencoder.step_hooks import idle_in_steps
 
 NAMES = ("train/mse", "val/mse")
@@ -25,8 +26,8 @@ class History(Callback):
         self.rows: list[dict[str, float]] = []
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        logged = trainer.callback_metrics
-        row = {"epoch": trainer.current_epoch + 1} | {name: logged[name].item() for name in NAMES if name in logged}
+        errors = pl_module.epoch_errors() if isinstance(pl_module, AutoencoderModule) else {}
+        row = {"epoch": trainer.current_epoch + 1} | {name: errors[name] for name in NAMES if name in errors}
         self.rows.append(row)
         if trainer.is_global_zero:
             write_history(self.rows, self.path)

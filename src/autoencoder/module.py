@@ -78,6 +78,7 @@ class AutoencoderModule(LightningModule):
         self.train_loss_sum = torch.zeros(())  # over the images of this epoch so far
         self.train_images = 0
         self._goes_on = False
+        self.measured: dict[str, float] = {}  # in this epoch
         self.val_error = ReconstructionError()
         self.test_error = ReconstructionError()
 
@@ -111,8 +112,6 @@ class AutoencoderModule(LightningModule):
         # Summed here and logged once an epoch: `self.log` in every step costs as much as a third of the step.
         self.train_loss_sum.add_(loss.detach(), alpha=len(images))
         self.train_images += len(images)
-        if self.trainer.is_last_batch:  # all processes deal equally many images: the mean of their means is exact
-            self.log("train/mse", self.train_loss_sum / self.train_images, on_step=False, on_epoch=True, sync_dist=True)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -129,6 +128,23 @@ class AutoencoderModule(LightningModule):
     def on_train_epoch_start(self) -> None:
         self.train_loss_sum = torch.zeros((), device=self.device)
         self.train_images = 0
+        self.measured = {}
+
+    def on_train_epoch_end(self) -> None:
+        """Logs `train/mse`, of an epoch that was cut short, too."""
+        if "train/mse" in self.epoch_errors():
+            self.log("train/mse", self.measured["train/mse"], sync_dist=True)
+
+    def epoch_errors(self) -> dict[str, float]:
+        """`train/mse` and `val/mse` as measured in this epoch; one that was not measured is left out.
+
+        For the end of an epoch. Of several processes, all have to call it: they share their means.
+        """
+        if "train/mse" not in self.measured and self.train_images:
+            # All processes deal equally many images: the mean of their means is exact.
+            mean = self.trainer.strategy.reduce(self.train_loss_sum / self.train_images, reduce_op="mean")
+            self.measured["train/mse"] = float(mean)
+        return dict(self.measured)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, _ = batch
@@ -136,8 +152,11 @@ class AutoencoderModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Logs `val/mse`."""
-        self.log("val/mse", self.val_error.compute()["mse"], sync_dist=True)
+        mse = self.val_error.compute()["mse"]
         self.val_error.reset()
+        self.log("val/mse", mse, sync_dist=True)
+        if not self.trainer.sanity_checking:
+            self.measured["val/mse"] = mse
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         images, _ = batch

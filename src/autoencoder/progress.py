@@ -13,6 +13,7 @@ from rich.table import Column
 from rich.text import Text
 
 from autoencoder.datamodule import ImageDataModule
+from autoencoder.module import AutoencoderModule
 from autoencoder.step_hooks import idle_in_steps
 
 log = logging.getLogger(__name__)
@@ -55,10 +56,10 @@ class Progress(Callback):
             self._bar.update(self._bar.task_ids[0], completed=trainer.fit_loop.epoch_loop.total_batch_idx + 1)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        measured = pl_module.epoch_errors() if isinstance(pl_module, AutoencoderModule) else {}  # in all processes
         if not trainer.is_global_zero:
             return
-        metrics = trainer.callback_metrics
-        errors = {name: f"{metrics[name]:.4f}" for name in ERRORS if name in metrics}
+        errors = {name: f"{measured[name]:.4f}" for name in ERRORS if name in measured}
         if self._bar:
             short = " ".join(f"{name.partition('/')[0]} {error}" for name, error in errors.items())
             completed = trainer.fit_loop.epoch_loop.total_batch_idx + 1
