@@ -76,10 +76,11 @@ def train(
     import torch
     from hydra.utils import instantiate
     from lightning.pytorch import Trainer, seed_everything
-    from lightning.pytorch.callbacks import LambdaCallback, Timer
+    from lightning.pytorch.callbacks import LambdaCallback
 
     from autoencoder.checkpoints import WholeFiles, check_goes_on, load_best, start_from
     from autoencoder.evaluation import evaluate
+    from autoencoder.fit_clock import FitClock
     from autoencoder.noise import silence_known_noise
     from autoencoder.pictures import save_reconstructions
     from autoencoder.report import describe_run, log_outcome, noted_if_it_ends_early, summarize
@@ -97,10 +98,10 @@ def train(
     torch.set_flush_denormal(True)  # the optimisers' running averages sink to numbers that a CPU adds ten times slower
     datamodule = build(data)
     module = build(model, optimizer=build(optimizer), scheduler=build(scheduler))
-    recorder, fit_timer, stop = LambdaCallback(on_fit_start=lambda *_: start.record()), Timer(), StopBetweenSteps()
+    recorder, fit_clock, stop = LambdaCallback(on_fit_start=lambda *_: start.record()), FitClock(), StopBetweenSteps()
     fitter: Trainer = build(
         trainer,
-        callbacks=[recorder, fit_timer, *(build(part) for part in callbacks.values() if part), stop],
+        callbacks=[recorder, fit_clock, *(build(part) for part in callbacks.values() if part), stop],
         logger=[build(part) for part in (logger or {}).values() if part],
         plugins=[WholeFiles(), *build(trainer.get("plugins") or [])],
     )
@@ -120,9 +121,10 @@ def train(
         fitter.fit(module, datamodule, ckpt_path=folder.last if start.goes_on else None, weights_only=True)
         if not fitter.is_global_zero:
             return None
+        module.float()  # trainer.precision is of training alone
         load_best(fitter, module)
         metrics: dict[str, Any] = {"status": "finished"}
-        metrics |= describe_run(seed, fitter, module, datamodule, fit_timer.time_elapsed("train"))
+        metrics |= describe_run(seed, fitter, module, datamodule, fit_clock.seconds)
         metrics |= evaluate(module, datamodule)
         write_metrics(metrics, folder.metrics)
         write_report(metrics, datamodule.title, folder.path / "report.md")

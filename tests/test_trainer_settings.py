@@ -1,10 +1,13 @@
 """Any setting of Lightning's Trainer does what Lightning means by it, or is refused in one line."""
 
 import csv
+import math
 
 import pytest
-from conftest import call, read_metrics, run_train
+import torch
+from conftest import QUICK, call, read_metrics, run_train
 from lightning.pytorch import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
 from autoencoder.history import read_history
@@ -68,3 +71,67 @@ def test_an_epochs_errors_are_those_measured_in_it(tmp_path, capfd, overrides, v
         logged = [float(row["train/mse"]) for row in csv.DictReader(file) if row["train/mse"]]
     assert logged == pytest.approx(history["train/mse"], rel=1e-5)
     assert read_metrics(tmp_path)["epochs"] == len(validated)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [
+        ("64-true", torch.float64),
+        ("64", torch.float64),
+        ("16-true", torch.float16),
+        ("bf16-true", torch.bfloat16),
+        ("bf16-mixed", torch.float32),
+    ],
+)
+def test_every_precision_learns_as_well_and_is_the_one_asked_for(tmp_path, precision, dtype):
+    metrics = run_train(tmp_path, *QUICK, f"trainer.precision='{precision}'", "+trainer.limit_train_batches=40")
+    weights = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert {weight.dtype for weight in weights.values()} == {dtype}
+    assert metrics["test/mse"] == pytest.approx(0.1668, rel=0.06)  # of 32-true
+    assert metrics["val/mse"] == pytest.approx(read_history(tmp_path / "history.csv")["val/mse"][0], rel=0.01)
+    pictures = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Tags()["images"]
+    assert {"reconstructions", "latents/traversals", "errors/worst"} <= set(pictures)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
+def test_half_precision_does_not_end_in_what_is_no_number(tmp_path, optimizer):
+    metrics = run_train(tmp_path, *TINY, "trainer.max_epochs=3", f"optimizer={optimizer}", "trainer.precision=16-true")
+    assert metrics["train/mse"] < 0.93
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_gradients_are_clipped_under_mixed_precision(tmp_path, optimizer, algorithm):
+    mixed = (f"optimizer={optimizer}", "trainer.precision=bf16-mixed", "trainer.max_epochs=1")
+    clipped = ("+trainer.gradient_clip_val=1e-9", f"+trainer.gradient_clip_algorithm={algorithm}")
+    assert run_train(tmp_path, *TINY, *mixed, *clipped)["steps"] == 4
+
+
+@pytest.mark.parametrize(
+    ("epochs", "duration"), [(1000, "'00:00:00:01'"), (-1, "{seconds: 1}"), ("null", "{seconds: 1}")]
+)
+def test_max_time_ends_a_run(tmp_path, epochs, duration):
+    limits = (f"trainer.max_epochs={epochs}", f"+trainer.max_time={duration}")
+    metrics = run_train(tmp_path, "experiment=quick", "callbacks=light", "scheduler=constant", "logger=[]", *limits)
+    assert 1 <= metrics["fit_seconds"] < 1.5
+    history = read_history(tmp_path / "history.csv")
+    assert len(history["epoch"]) == metrics["epochs"] and not any(map(math.isnan, history["train/mse"]))
+
+
+@pytest.mark.parametrize(
+    "overrides", ["trainer.max_epochs=-1", "trainer.max_epochs=null +trainer.max_time={seconds: 1}"]
+)
+def test_a_schedule_over_a_run_without_an_end_is_refused(tmp_path, capfd, overrides):
+    line = refusal(capfd, tmp_path, *overrides.split(maxsplit=1))
+    assert "scheduler=linear needs the run's length: set trainer.max_epochs or +trainer.max_steps" in line
+    assert "take scheduler=constant" in line
+
+
+def test_fit_seconds_count_all_sessions(tmp_path):
+    first = run_train(tmp_path / "first", *TINY, "trainer.max_epochs=2")["fit_seconds"]
+    path = tmp_path / "first" / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["callbacks"]["FitClock"]["seconds"] += 1000
+    torch.save(checkpoint, path)
+    second = run_train(tmp_path / "second", *TINY, "trainer.max_epochs=4", f"ckpt_path={path}")["fit_seconds"]
+    assert 1000 < second < 1010 and first < 10

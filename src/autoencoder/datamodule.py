@@ -135,9 +135,10 @@ class ImageDataModule(LightningDataModule):
         return batch
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """Turns the pixels of a batch into images in [-1, 1], on the device."""
+        """Turns the pixels of a batch into images in [-1, 1], on the device, in the trainer's precision."""
         pixels, labels = batch
-        return normalize(pixels), labels
+        images = normalize(pixels)
+        return self.trainer.precision_plugin.convert_input(images) if self.trainer else images, labels
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint notes of the data: the set that was really used, its validation share, and the position.

@@ -1,7 +1,7 @@
 """AutoencoderModule, the LightningModule: the network, the MSE step, and what is measured on the way."""
 
 from collections.abc import Callable, Sequence
-from math import isfinite
+from math import isfinite, isinf
 from typing import Annotated, Any
 
 import torch
@@ -73,7 +73,7 @@ class AutoencoderModule(LightningModule):
         if compile:
             self.network.compile()
         self.make_optimizer: Callable[[LightningModule], Optimizer] = optimizer or muon
-        self.make_scheduler: Callable[[Optimizer, int], LRScheduler] = scheduler or linear
+        self.make_scheduler: Callable[[Optimizer, int | float], LRScheduler] = scheduler or linear
         self.first_optimizer_state: dict[int, Any] | None = None  # what the optimiser starts from, if not from nothing
         self.train_loss_sum = torch.zeros(())  # over the images of this epoch so far
         self.train_images = 0
@@ -168,13 +168,17 @@ class AutoencoderModule(LightningModule):
         self.test_error.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser, and the schedule over the run's own number of steps, moved on each step."""
+        """The optimiser, and the schedule over the run's own number of steps, moved on each step.
+
+        Raises: InputError from a schedule that needs this number, if the run has none.
+        """
         optimizer = self.make_optimizer(self)
         self._own_settings = [{key: group[key] for key in group if key != "params"} for group in optimizer.param_groups]
         if self.first_optimizer_state is not None:
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": self.first_optimizer_state, "param_groups": groups})
-        scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        steps = self.trainer.estimated_stepping_batches  # infinite without max_epochs and max_steps
+        scheduler = self.make_scheduler(optimizer, steps if isinf(steps) else int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

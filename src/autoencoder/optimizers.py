@@ -20,7 +20,7 @@ def adam(module: nn.Module, lr: PositiveFloat = 1e-3) -> torch.optim.Adam:
 
     Args: module, whose parameters are trained; lr, the learning rate.
     """
-    return torch.optim.Adam(module.parameters(), lr=lr, fused=True)
+    return torch.optim.Adam(module.parameters(), lr=lr, eps=adam_eps(module.parameters()), fused=may_fuse(module))
 
 
 @checked
@@ -29,7 +29,8 @@ def adamw(module: nn.Module, lr: PositiveFloat = 2e-3, weight_decay: NonNegative
 
     Args: module, whose parameters are trained; lr, the learning rate; weight_decay, times lr, taken off each step.
     """
-    return torch.optim.AdamW(module.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+    eps = adam_eps(module.parameters())
+    return torch.optim.AdamW(module.parameters(), lr=lr, eps=eps, weight_decay=weight_decay, fused=may_fuse(module))
 
 
 @checked
@@ -46,6 +47,24 @@ def muon(
     Args: module, whose parameters are trained; the rest as `Muon` has it.
     """
     return Muon(module.parameters(), lr, momentum, weight_decay, bias_lr, newton_schulz_steps)
+
+
+def may_fuse(module: nn.Module) -> bool:
+    """Whether one kernel may update all of a module's parameters at once.
+
+    Under mixed precision such an optimiser unscales gradients itself, after Lightning would have clipped them, which
+    Lightning refuses.
+    """
+    try:
+        trainer: Any = module.trainer
+    except (AttributeError, RuntimeError):  # no LightningModule, or one that has no Trainer yet
+        return True
+    return not (trainer.gradient_clip_val and str(trainer.precision).endswith("-mixed"))
+
+
+def adam_eps(parameters: Iterable[Tensor]) -> float:
+    """Adam's epsilon: 1e-8, or in float16, where that and the squares of small gradients are zero, 1e-4."""
+    return 1e-4 if any(parameter.dtype == torch.float16 for parameter in parameters) else 1e-8
 
 
 class Muon(torch.optim.Optimizer):
@@ -131,7 +150,7 @@ class Muon(torch.optim.Optimizer):
                 beta2=0.999,
                 lr=lr,
                 weight_decay=0.0,
-                eps=1e-8,
+                eps=adam_eps(parameters),
                 maximize=False,
             )
 
@@ -139,13 +158,13 @@ class Muon(torch.optim.Optimizer):
 def orthogonalize(matrix: Tensor, steps: int) -> Tensor:
     """Roughly the nearest matrix with singular values near 1 (0.7 to 1.2), by Newton-Schulz iteration.
 
-    The quintic x <- a x + b (x x') x + c (x x')^2 x with Jordan's coefficients (2024): in float32 on the Gram matrix on
-    a CPU, whatever the precision of training; in bfloat16 on a GPU, whose matrix units are made for it.
+    The quintic x <- a x + b (x x') x + c (x x')^2 x with Jordan's coefficients (2024): in float32 or more on the Gram
+    matrix on a CPU, whatever the precision of training; in bfloat16 on a GPU, whose matrix units are made for it.
 
     Args: matrix [rows, columns]; steps, iterations.
     """
     is_tall = matrix.shape[0] > matrix.shape[1]
-    wide = (matrix.T if is_tall else matrix).float()
+    wide = (matrix.T if is_tall else matrix).to(torch.promote_types(matrix.dtype, torch.float32))
     result = newton_schulz(wide, steps, torch.bfloat16) if matrix.is_cuda else newton_schulz_on_gram(wide, steps)
     return (result.T if is_tall else result).to(matrix.dtype)
 

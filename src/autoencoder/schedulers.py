@@ -1,13 +1,16 @@
-"""Learning-rate schedules, made from an optimiser and the run's number of steps."""
+"""Learning-rate schedules, made from an optimiser and the run's number of steps, infinite for a run without an end."""
+
+from math import isinf
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from autoencoder.errors import InputError
 from autoencoder.limits import Share, checked
 
 
 @checked
-def linear(optimizer: Optimizer, total_steps: int, warmup: Share = 0.02, floor: Share = 0.0) -> LambdaLR:
+def linear(optimizer: Optimizer, total_steps: int | float, warmup: Share = 0.02, floor: Share = 0.0) -> LambdaLR:
     """Linear warm-up, then linear decay to the run's last step.
 
     Args:
@@ -15,7 +18,14 @@ def linear(optimizer: Optimizer, total_steps: int, warmup: Share = 0.02, floor: 
         total_steps: of the whole run.
         warmup: share of the steps that the rate takes to rise to its peak.
         floor: share of the peak at which it ends.
+    Raises:
+        InputError: if the run has no fixed number of steps.
     """
+    if isinf(total_steps):
+        raise InputError(
+            "scheduler=linear needs the run's length: set trainer.max_epochs or +trainer.max_steps, "
+            "or take scheduler=constant"
+        )
     warmup_steps = max(1, round(warmup * total_steps))
     decay_steps = max(1, total_steps - warmup_steps)
 
@@ -28,6 +38,6 @@ def linear(optimizer: Optimizer, total_steps: int, warmup: Share = 0.02, floor: 
 
 
 @checked
-def constant(optimizer: Optimizer, total_steps: int) -> LambdaLR:
+def constant(optimizer: Optimizer, total_steps: int | float) -> LambdaLR:
     """The optimiser's own learning rates from the first step to the last."""
     return LambdaLR(optimizer, lambda step: 1.0)
