@@ -73,6 +73,37 @@ def test_an_epochs_errors_are_those_measured_in_it(tmp_path, capfd, overrides, v
     assert read_metrics(tmp_path)["epochs"] == len(validated)
 
 
+class Dealt(Callback):
+    """Keeps the pixels of each epoch's images, added up image by image."""
+
+    epochs: list[list[float]]
+
+    def on_train_start(self, trainer, pl_module):
+        Dealt.epochs = []
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        Dealt.epochs.append([])
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        Dealt.epochs[-1] += batch[0].flatten(1).sum(1).tolist()
+
+
+@pytest.mark.parametrize(("batches", "images"), [("1", 32), ("3", 96), ("0.1", 12 * 32), ("1.0", 4000)])
+def test_overfitting_deals_the_same_images_each_epoch(tmp_path, capfd, batches, images):
+    settings = ("experiment=quick", "callbacks=light", "trainer.max_epochs=3", f"+trainer.overfit_batches={batches}")
+    run_train(tmp_path, *settings, "+callbacks.dealt._target_=test_trainer_settings.Dealt")
+    assert len(Dealt.epochs) == 3 and len(Dealt.epochs[0]) == images
+    assert Dealt.epochs[0] == Dealt.epochs[1] == Dealt.epochs[2]
+    assert read_history(tmp_path / "history.csv")["val/mse"][-1] < 0.93
+    captured = capfd.readouterr()
+    assert "shuffling" not in captured.out + captured.err
+
+
+def test_a_share_of_the_validation_images_may_be_less_than_a_batch(tmp_path):
+    run_train(tmp_path, *TINY, "trainer.max_epochs=1", "+trainer.limit_val_batches=0.01")
+    assert read_history(tmp_path / "history.csv")["val/mse"][0] < 0.93
+
+
 @pytest.mark.parametrize(
     ("precision", "dtype"),
     [

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningDataModule
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from autoencoder.batches import EpochOrder, ImageBatches
+from autoencoder.batches import EpochOrder, FixedOrder, ImageBatches
 from autoencoder.errors import InputError
 from autoencoder.limits import checked
 from autoencoder.pixels import normalize
@@ -98,9 +98,16 @@ class ImageDataModule(LightningDataModule):
         self._images = images
 
     def train_dataloader(self) -> ImageBatches:
-        """Training batches, shuffled anew each epoch; under DDP this process's own part."""
+        """This process's training batches, shuffled anew each epoch, or never if `trainer.overfit_batches` is set."""
         self._move_to_device()
-        order = EpochOrder(self.train_indices, self.seed, *self._rank_and_world_size())
+        rank, world_size = self._rank_and_world_size()
+        if getattr(self.trainer, "overfit_batches", 0):
+            missing = -len(self.train_indices) % world_size  # all processes deal equally many
+            order: EpochOrder = FixedOrder(
+                torch.cat([self.train_indices, self.train_indices[:missing]]), None, rank, world_size
+            )
+        else:
+            order = EpochOrder(self.train_indices, self.seed, rank, world_size)
         batches = ImageBatches(self.images.train_images, self.images.train_labels, order, self.batch_size)
         if self._position:
             batches.load_state_dict(self._position)
@@ -110,7 +117,15 @@ class ImageDataModule(LightningDataModule):
     def val_dataloader(self) -> ImageBatches | list[Any]:
         """Validation batches in a fixed order, this process's own part; an empty list if `val_size` is 0."""
         self._move_to_device()
-        return self.evaluation_batches("val", *self._rank_and_world_size()) if self.val_size else []
+        if not self.val_size:
+            return []
+        batches = self.evaluation_batches("val", *self._rank_and_world_size())
+        limit = self.trainer.limit_val_batches if self.trainer else 1.0
+        if (
+            isinstance(limit, float) and 0 < limit < 1
+        ):  # a share of the batches: batches so small that it is no less than one
+            batches.batch_size = max(1, min(batches.batch_size, int(limit * len(batches.sampler))))
+        return batches
 
     def test_dataloader(self) -> ImageBatches:
         """Test batches in the data set's own order, this process's own part."""
@@ -126,7 +141,7 @@ class ImageDataModule(LightningDataModule):
         else:
             pixels, labels = self.images.train_images, self.images.train_labels
             indices = self.train_indices if split == "train" else self.val_indices
-        return ImageBatches(pixels, labels, EpochOrder(indices, None, rank, world_size), EVAL_BATCH_SIZE)
+        return ImageBatches(pixels, labels, FixedOrder(indices, None, rank, world_size), EVAL_BATCH_SIZE)
 
     def transfer_batch_to_device(
         self, batch: tuple[Tensor, Tensor], device: torch.device, dataloader_idx: int
