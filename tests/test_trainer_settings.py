@@ -166,3 +166,16 @@ def test_fit_seconds_count_all_sessions(tmp_path):
     torch.save(checkpoint, path)
     second = run_train(tmp_path / "second", *TINY, "trainer.max_epochs=4", f"ckpt_path={path}")["fit_seconds"]
     assert 1000 < second < 1010 and first < 10
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+trainer.callbacks=null", "trainer.callbacks: callbacks is a group of its own here"),
+        ("+trainer.logger=true", "trainer.logger: logger is a group"),
+        ("+trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches must be greater than 0, got 0"),
+        ("+trainer.enable_checkpointing=false", "leave out their callback as well, callbacks.checkpoints=null"),
+    ],
+)
+def test_settings_that_mean_something_else_here_are_refused(tmp_path, capfd, override, message):
+    assert message in refusal(capfd, tmp_path, override)
