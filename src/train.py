@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.errors import InputError, one_line_errors
 from autoencoder.process import imports_done, short_process
+from autoencoder.processes import check_processes, folder_overrides
 from autoencoder.resume import Start, expand_resume, started
 
 if TYPE_CHECKING:
@@ -40,14 +41,12 @@ def run(config: DictConfig) -> float | None:
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     with one_line_errors(keep_going=in_sweep):
         from autoencoder.config_check import check_config
+        from autoencoder.trainer_check import check_trainer
 
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         with started(config, settings) as start:
             check_config(settings, Path(__file__), "train", given=("start",))
-            if in_sweep and settings["trainer"].get("strategy") == "ddp":
-                raise InputError(
-                    "trainer.strategy=ddp starts its command once more a device, a whole sweep too: leave out -m"
-                )
+            check_trainer(settings["trainer"], settings["callbacks"])
             if not in_sweep and (sweep := HydraConfig.get().runtime.choices.get("sweep")):
                 raise InputError(f"sweep={sweep} is of several runs: add -m, or leave it out")
             val_mse = start.report() if start.finished else train(**settings, start=start)
@@ -108,6 +107,7 @@ def train(
         logger=[build(part) for part in loggers.values() if part],
         plugins=[WholeFiles(), *build(trainer.get("plugins") or [])],
     )
+    check_processes(fitter, HydraConfig.get().mode == RunMode.MULTIRUN)
     begun = folder.record.exists()  # by a run that was killed before its first checkpoint, if nothing goes on
     log_lengths: dict[str, int] | None = {} if begun else None
     if start.goes_on:
@@ -148,4 +148,5 @@ def train(
 
 if __name__ == "__main__":
     with short_process(), one_line_errors():
+        sys.argv[1:1] = folder_overrides()
         main()

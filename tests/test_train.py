@@ -151,12 +151,6 @@ def test_a_sweep_prints_a_table_and_survives_a_failed_job(tmp_path, capfd):
     assert "model.latent_dim must be greater than 0" in (tmp_path / "0" / "train.log").read_text()
 
 
-def test_ddp_in_a_sweep_is_refused(tmp_path, capfd):
-    with pytest.raises(SystemExit):
-        call(train.main, *QUICK, "trainer=ddp", "seed=0,1", f"hydra.sweep.dir={tmp_path}", "-m")
-    assert "trainer.strategy=ddp starts its command once more" in (tmp_path / "1" / "train.log").read_text()
-
-
 def test_a_run_makes_figures_and_explorer_if_asked(tmp_path):
     run_train(tmp_path, *QUICK, "figures=true", "explorer=true")
     assert (tmp_path / "explorer.html").read_text().count("<canvas") >= 3

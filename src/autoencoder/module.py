@@ -180,7 +180,6 @@ class AutoencoderModule(LightningModule):
         Raises: InputError from a schedule that needs this number, if the run has none.
         """
         optimizer = self.make_optimizer(self)
-        optimizer = self.make_optimizer(self)
         self._own_settings = [{key: group[key] for key in group if key != "params"} for group in optimizer.param_groups]
         if self.first_optimizer_state is not None:
             groups = optimizer.state_dict()["param_groups"]

@@ -1,7 +1,6 @@
 """A run's folder: its files, who writes into it, and what its settings mean for a second start there."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoencoder.errors import InputError, explain
+from autoencoder.processes import rank
 
 # Settings that change nothing of a run's result, as the beginnings of their names.
 UNCOUNTED = (
@@ -106,7 +106,7 @@ def removed_if_refused(folder: RunFolder) -> Iterator[None]:
 
 def is_first_process() -> bool:
     """Whether this is the one process of a run that writes its files: the first of those that share it."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+    return rank() == 0
 
 
 def write_whole(path: Path, text: str) -> None:
