@@ -60,7 +60,7 @@ def _metrics(run: Path, checkpoint: Path, module: "AutoencoderModule", datamodul
     file = run / "metrics.json"
     if checkpoint.name == "best.ckpt" and file.is_file():
         try:
-            return dict(json.loads(file.read_text()))
+            return dict(json.loads(file.read_text(encoding="utf-8")))
         except (ValueError, TypeError):
             raise InputError(f"{file} is broken: remove it, and the figures are measured again") from None
     return describe_model(module, datamodule) | evaluate(module, datamodule)

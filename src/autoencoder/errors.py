@@ -32,6 +32,7 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises its errors instead of printing them
     try:
+        check_letters(*sys.argv, os.environ.get("DATA_DIR", ""), os.getcwd())  # noqa: PTH109, a string is what is read
         yield
     except SystemExit as stop:
         if type(stop).__name__ == "SIGTERMException":  # Lightning's, with an exit code of 0
@@ -67,6 +68,18 @@ def explain(error: BaseException) -> str | None:
             return "trainer.accelerator=gpu: this machine has no GPU that torch can use; take trainer=cpu"
         return _fold(str(error))
     return None
+
+
+def check_letters(*texts: str) -> None:
+    """Raises: InputError if a text, of the command line or a path, came in bytes that are no text to Python here.
+
+    Such bytes reach Python as lone surrogates, which no UTF-8 file, of the config's for one, can hold.
+    """
+    for text in texts:
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            encoding = sys.getfilesystemencoding()
+            remedy = "rename it" if encoding == "utf-8" else "set PYTHONUTF8=1 in the environment"
+            raise InputError(f"{text!a} has letters that are not in this locale's encoding, {encoding}: {remedy}")
 
 
 def _is_raised_by_hydra(error: BaseException) -> bool:

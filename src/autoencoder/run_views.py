@@ -40,7 +40,7 @@ class ConfigText(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not (trainer.is_global_zero and self.path.is_file()):
             return
-        text = self.path.read_text()
+        text = self.path.read_text(encoding="utf-8")
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_text("config", f"```yaml\n{text}\n```")
