@@ -57,7 +57,7 @@ def stop_at(folder, step, *overrides, name="SIGINT"):
 def assert_same_run(one, other):
     assert_same_weights(weights(one), weights(other))
     assert_same_weights(weights(one, "best"), weights(other, "best"))
-    assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
+    assert (one / "history.csv").read_text(encoding="utf-8") == (other / "history.csv").read_text(encoding="utf-8")
     assert curves(one) == curves(other)
     times = ("fit_seconds", "images_per_second")
     one_metrics, other_metrics = (

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from autoencoder.paths import assignment
 from autoencoder.signatures import signature_of
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,9 @@ def _explain_composition(error: BaseException) -> str:
             return f"'{key}' is not set in the config yet: to add it, write +{key}=VALUE"
         return unknown_key(key, [str(key) for key in parent])
     text = " ".join(str(part) for part in (error, unknown) if part)
+    if type(error).__name__ == "OverrideParseException" and "=" in str(word := getattr(error, "override", "")):
+        key, _, value = str(word).partition("=")
+        text = f"{_fold(text.split('See https')[0])}; if the value is meant as it stands: {assignment(key, value)}"
     return _fold(re.sub(r"Config search path:(\n?\s*provider=.*)*", "", text))
 
 

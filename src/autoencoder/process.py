@@ -20,6 +20,8 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
+from autoencoder.paths import expand_homes
+
 BUFFERED = (io.TextIOWrapper, io.BufferedWriter)  # what a file open for writing is made of
 
 
@@ -44,6 +46,7 @@ def short_process() -> Iterator[None]:
         os._exit(code)
 
     write_in_any_encoding()
+    sys.argv[1:] = expand_homes(sys.argv[1:])
     keep_one_config_store()
     sys.modules.setdefault("scipy.signal", ScipySignal("scipy.signal"))
     gc.disable()
