@@ -40,9 +40,11 @@ def evaluate(
     paths: dict[str, str],
 ) -> None:
     """Restores model and data from the checkpoint, measures what is asked for, and writes numbers and pictures."""
-    from autoencoder.checkpoints import restore
+    from autoencoder.checkpoints import history_of, restore
     from autoencoder.evaluation import evaluate as measure_all
+    from autoencoder.left_out import left_out_if_it_fails
     from autoencoder.noise import silence_known_noise
+    from autoencoder.paths import expand_home
     from autoencoder.pictures import save_reconstructions
     from autoencoder.report import describe_model, summarize
     from autoencoder.report_card import write_report
@@ -50,17 +52,21 @@ def evaluate(
 
     imports_done()
     silence_known_noise()
+    if figures:
+        from autoencoder.figures import check_projection
+
+        check_projection(projection)  # before the minutes, not after
     module, datamodule = restore(ckpt_path, data_dir)
-    results: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(Path(ckpt_path).absolute())}
+    results: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(expand_home(ckpt_path).absolute())}
     results |= measure_all(module, datamodule, metrics)
     folder = Path(paths["output_dir"])
     if "test/mse" in results:
-        save_reconstructions(module, datamodule, results["test/mse"], folder / "reconstructions.png")
+        with left_out_if_it_fails("reconstructions.png"):
+            save_reconstructions(module, datamodule, results["test/mse"], folder / "reconstructions.png")
     if figures:
         from autoencoder.figures import save_figures
 
-        history = Path(ckpt_path).absolute().parents[1] / "history.csv"
-        save_figures(module, datamodule, folder / "figures", history, projection)
+        save_figures(module, datamodule, folder / "figures", history_of(ckpt_path), projection)
     write_report(results, datamodule.title, folder / "report.md")
     write_metrics(results, folder / "metrics.json")
     log.info("%s", summarize(results, datamodule.title, folder))

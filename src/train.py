@@ -78,8 +78,10 @@ def train(
     from lightning.pytorch.callbacks import LambdaCallback
 
     from autoencoder.checkpoints import WholeFiles, check_goes_on, load_best, read_checkpoint, start_from
+    from autoencoder.config_check import with_image_shape
     from autoencoder.evaluation import evaluate
     from autoencoder.fit_clock import FitClock
+    from autoencoder.left_out import left_out_if_it_fails
     from autoencoder.noise import silence_known_noise
     from autoencoder.pictures import save_reconstructions
     from autoencoder.report import describe_run, log_outcome, noted_if_it_ends_early, summarize
@@ -99,6 +101,12 @@ def train(
     former = read_checkpoint(folder.last) if start.goes_on else {}
     loggers = going_on(logger or {}, former.get("logger_runs", {}))
     datamodule = build(data)
+    datamodule.setup()  # before the model, whose shape follows from the images
+    model = with_image_shape(model, datamodule.image_shape)
+    if explorer:
+        from autoencoder.explorer import check_explorable
+
+        check_explorable(datamodule.image_shape)
     module = build(model, optimizer=build(optimizer), scheduler=build(scheduler))
     recorder, clock, stop = LambdaCallback(on_fit_start=lambda *_: start.record()), FitClock(), StopBetweenSteps()
     fitter: Trainer = build(
@@ -131,7 +139,8 @@ def train(
         metrics |= evaluate(module, datamodule)
         write_metrics(metrics, folder.metrics)
         write_report(metrics, datamodule.title, folder.path / "report.md")
-        save_reconstructions(module, datamodule, metrics["test/mse"], folder.path / "reconstructions.png")
+        with left_out_if_it_fails("reconstructions.png"):
+            save_reconstructions(module, datamodule, metrics["test/mse"], folder.path / "reconstructions.png")
         if figures:
             from autoencoder.figures import save_figures
 
@@ -139,7 +148,8 @@ def train(
         if explorer:
             from autoencoder.explorer import write_explorer
 
-            write_explorer(module, datamodule, metrics, folder.path / "explorer.html")
+            with left_out_if_it_fails("explorer.html"):
+                write_explorer(module, datamodule, metrics, folder.path / "explorer.html")
         log_outcome(fitter, {"model": model, "data": data, "optimizer": optimizer, "scheduler": scheduler}, metrics)
     log.info("%s", summarize(metrics, datamodule.title, folder.path))
     val_mse: float | None = metrics["val/mse"]

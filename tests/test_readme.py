@@ -17,7 +17,7 @@ def fenced_commands() -> list[str]:
     """The lines of all ```bash blocks, without comments and variables set in front."""
     commands = []
     for document in DOCUMENTS:
-        for block in re.findall(r"```bash\n(.*?)```", document.read_text(), re.DOTALL):
+        for block in re.findall(r"```bash\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
             lines = (line.split("  #")[0].strip() for line in block.replace("\\\n", " ").splitlines())
             commands += [line for line in lines if line and not line.startswith("#")]
     return sorted(set(commands))
@@ -51,7 +51,9 @@ def test_command(line, run, tmp_path):
 
 def test_every_file_that_the_documents_name_is_there():
     for document in DOCUMENTS:
-        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / link).exists(), (document, link)
-        for name in re.findall(r"`((?:src|configs|tests|benchmarks|docs)/[\w/.]+\.\w+)`", document.read_text()):
+        for name in re.findall(
+            r"`((?:src|configs|tests|benchmarks|docs)/[\w/.]+\.\w+)`", document.read_text(encoding="utf-8")
+        ):
             assert (ROOT / name).exists() or "NAME" in name, (document, name)

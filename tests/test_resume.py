@@ -64,7 +64,7 @@ def stop_at(folder, step, *overrides, name="SIGINT"):
 def assert_same_run(one, other):
     assert_same_weights(weights(one), weights(other))
     assert_same_weights(weights(one, "best"), weights(other, "best"))
-    assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
+    assert (one / "history.csv").read_text(encoding="utf-8") == (other / "history.csv").read_text(encoding="utf-8")
     assert curves(one) == curves(other)
     times = ("fit_seconds", "images_per_second")
     one_metrics, other_metrics = (
@@ -170,7 +170,7 @@ def test_other_settings_into_a_taken_folder_are_refused_and_leave_it_as_it_was(t
     [
         ("model.latent_dim=5", "model.latent_dim was 4"),
         ("data.batch_size=64", "data.batch_size was 32"),
-        ("data.val_size=100", "data.val_size was 500"),
+        ("data.val_size=100", "data.val_size was None"),
         ("optimizer=adam", "optimizer._target_ was autoencoder.optimizers.muon"),
         ("seed=3", "seed was 0"),
         ("trainer.devices=2", "trainer.devices was 1"),

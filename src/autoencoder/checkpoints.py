@@ -4,7 +4,8 @@ import os
 import pickle
 import random
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -21,8 +22,11 @@ from torch.optim.lr_scheduler import LambdaLR
 import autoencoder
 from autoencoder.datamodule import ImageDataModule
 from autoencoder.errors import InputError
+from autoencoder.history import read_history
 from autoencoder.module import AutoencoderModule, DivergenceError
+from autoencoder.paths import expand_home
 from autoencoder.run_logs import log_lengths, logger_runs
+from autoencoder.sources import FOLDERS, TITLES, find_files
 from autoencoder.stopping import Stopped
 
 
@@ -157,7 +161,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: if there is no file, or none that this project wrote whole.
     """
-    path = Path(path)
+    path = expand_home(path)
     if not path.is_file():
         raise InputError(
             f"ckpt_path={path}: there is no such file; a run's are in RUN/checkpoints/best.ckpt, last.ckpt"
@@ -198,9 +202,9 @@ def check_goes_on(
     Raises: InputError if it was trained with another network, on other images or with another optimiser, or if a
         setting has changed that its schedule keeps in its own state.
     """
-    _check_network(path, checkpoint, module)
     datamodule.setup()
     datamodule.load_state_dict(checkpoint["ImageDataModule"])
+    _check_network(path, checkpoint, module)
     optimizer = _check_optimizer(path, checkpoint, module)
     scheduler = module.make_scheduler(optimizer, 1)
     of_schedule = [key for key in changed if key.startswith(("optimizer.", "scheduler.", "trainer.max_"))]
@@ -247,9 +251,12 @@ def _check_optimizer(path: str | Path, checkpoint: dict[str, Any], module: Autoe
 def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderModule, ImageDataModule]:
     """The model and the data of a checkpoint, as its run had them, from the file alone.
 
-    Args: path, the checkpoint; data_dir, where the images are, if no longer where the run had them.
+    Args:
+        path: the checkpoint.
+        data_dir: where the images are; None for where the run had them, or else the folder that DATA_DIR names.
     Raises: InputError if the checkpoint is missing or broken, or its images are not to be had.
     """
+    path = expand_home(path)
     checkpoint = read_checkpoint(path)
     model_class = getattr(autoencoder, checkpoint["model"], None)
     if not (isinstance(model_class, type) and issubclass(model_class, AutoencoderModule)):
@@ -258,9 +265,55 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
             "add its name to _HOMES in src/autoencoder/__init__.py"
         )
     module = model_class.load_from_checkpoint(path, map_location="cpu")
-    state = checkpoint["ImageDataModule"]
-    settings = dict(checkpoint["datamodule_hyper_parameters"]) | {name: state[name] for name in ("dataset", "val_size")}
-    settings |= {"offline_fallback": False} | ({"data_dir": data_dir} if data_dir else {})
+    trained = checkpoint["ImageDataModule"]
+    if trained["dataset"] not in TITLES:
+        raise InputError(
+            f"ckpt_path={path} was trained on {trained['dataset']}, which are in no file: in Python, load it with "
+            "AutoencoderModule.load_from_checkpoint and measure it with autoencoder.evaluation.evaluate"
+        )
+    settings = dict(checkpoint["datamodule_hyper_parameters"]) | {key: trained[key] for key in ("dataset", "val_size")}
+    settings |= {"offline_fallback": False, "data_dir": _folder_with_images(settings, data_dir)}
     datamodule = ImageDataModule(**settings)
+    datamodule.expect(trained)
     datamodule.setup()
+    if datamodule.image_shape != module.image_shape:
+        raise InputError(
+            f"ckpt_path={path} is of images of {list(module.image_shape)} (channels, height, width), "
+            f"those in {datamodule.data_dir} are {list(datamodule.image_shape)}: name another folder as data_dir"
+        )
     return module, datamodule
+
+
+def history_of(path: str | Path) -> Path | None:
+    """RUN/history.csv of a checkpoint RUN/checkpoints/NAME.ckpt, if its epochs are those that the checkpoint had.
+
+    None for a checkpoint in no run, or in the folder of another run.
+    """
+    path = expand_home(path).absolute()
+    file = path.parent.parent / "history.csv"
+    if path.parent.name != "checkpoints" or not file.is_file():
+        return None
+    callbacks = read_checkpoint(path).get("callbacks", {})
+    rows: list[dict[str, float]] = next(
+        (state["rows"] for name, state in callbacks.items() if name.startswith("History")), []
+    )
+    columns = read_history(file)
+    for epoch, row in enumerate(rows):
+        for name, value in row.items():
+            written = columns.get(name, [])[epoch : epoch + 1]
+            if value == value and written != [value]:  # NaN is not equal to itself
+                return None
+    return file if rows else None
+
+
+def _folder_with_images(settings: Mapping[str, Any], data_dir: str | None) -> str:
+    """Where to look for a checkpoint's images: `data_dir` if that is given; else the first folder that has them, of
+    the one that the run had and DATA_DIR; if none has, DATA_DIR, for a download."""
+    run_had, environment = settings["data_dir"], os.environ.get("DATA_DIR")
+    if data_dir or settings["dataset"] not in FOLDERS:
+        return data_dir or run_had
+    for folder in filter(None, (run_had, environment)):
+        with suppress(OSError):  # a folder that must not be searched
+            if find_files(settings["dataset"], expand_home(folder).absolute()):
+                return str(folder)
+    return environment or run_had

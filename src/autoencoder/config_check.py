@@ -4,14 +4,14 @@ A setting's name, type and limits have one home: the typed signature of the clas
 takes it.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from autoencoder.errors import InputError, unknown_key
+from autoencoder.errors import InputError, arguments_of, unknown_key
 from autoencoder.limits import STRICT
 from autoencoder.signatures import Signature, signature_in, signature_of
 
@@ -38,6 +38,22 @@ def check_config(config: Mapping[str, Any], entry_point: Path, function: str, gi
         if signature is None:
             raise InputError(f"{path}._target_: there is no {part['_target_']!r} to be found; check its spelling")
         _check_arguments(path, part, signature)
+
+
+def with_image_shape(model: Mapping[str, Any], image_shape: Sequence[int]) -> dict[str, Any]:
+    """A model's config with the shape of the images that it is to be trained on, if it takes one.
+
+    Args: model, its config; image_shape, channels, height and width of the data.
+    Raises: InputError if the config has another shape.
+    """
+    wanted = model.get("image_shape")
+    if wanted is not None and list(wanted) != list(image_shape):
+        raise InputError(
+            f"model.image_shape is {list(wanted)}, but the images are {list(image_shape)} "
+            "(channels, height, width): leave model.image_shape out, or name other images with data or DATA_DIR"
+        )
+    takes_one = "image_shape" in arguments_of(model.get("_target_"))
+    return {**model, "image_shape": list(image_shape)} if takes_one else dict(model)
 
 
 def _parts(node: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from autoencoder.paths import assignment
 from autoencoder.signatures import signature_of
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises its errors instead of printing them
     try:
+        check_letters(*sys.argv, os.environ.get("DATA_DIR", ""), os.getcwd())  # noqa: PTH109, a string is what is read
         yield
     except SystemExit as stop:
         if type(stop).__name__ == "SIGTERMException":  # Lightning's, with an exit code of 0
@@ -69,6 +71,18 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
+def check_letters(*texts: str) -> None:
+    """Raises: InputError if a text, of the command line or a path, came in bytes that are no text to Python here.
+
+    Such bytes reach Python as lone surrogates, which no UTF-8 file, of the config's for one, can hold.
+    """
+    for text in texts:
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            encoding = sys.getfilesystemencoding()
+            remedy = "rename it" if encoding == "utf-8" else "set PYTHONUTF8=1 in the environment"
+            raise InputError(f"{text!a} has letters that are not in this locale's encoding, {encoding}: {remedy}")
+
+
 def _is_raised_by_hydra(error: BaseException) -> bool:
     """Whether Hydra, before or after the run itself, was the last to call something."""
     modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
@@ -87,6 +101,9 @@ def _explain_composition(error: BaseException) -> str:
             return f"'{key}' is not set in the config yet: to add it, write +{key}=VALUE"
         return unknown_key(key, [str(key) for key in parent])
     text = " ".join(str(part) for part in (error, unknown) if part)
+    if type(error).__name__ == "OverrideParseException" and "=" in str(word := getattr(error, "override", "")):
+        key, _, value = str(word).partition("=")
+        text = f"{_fold(text.split('See https')[0])}; if the value is meant as it stands: {assignment(key, value)}"
     return _fold(re.sub(r"Config search path:(\n?\s*provider=.*)*", "", text))
 
 

@@ -62,7 +62,7 @@ def read_job(folder: Path) -> tuple[list[str], dict[str, Any] | None]:
     """A job's overrides, and its metrics or None if it did not finish."""
     overrides = [str(override) for override in OmegaConf.load(folder / ".hydra" / "overrides.yaml")]
     path = folder / "metrics.json"
-    return overrides, json.loads(path.read_text()) if path.is_file() else None
+    return overrides, json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def format_table(jobs: dict[str, tuple[list[str], dict[str, Any] | None]]) -> str:

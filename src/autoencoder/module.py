@@ -45,7 +45,7 @@ class AutoencoderModule(LightningModule):
         latent_dim: width of the bottleneck.
         hidden_dims: widths of the encoder's hidden layers, from the image to the bottleneck; the decoder mirrors them.
         activation: between the layers.
-        image_shape: channels, height and width of the images.
+        image_shape: channels, height and width of the images; None for MNIST's, (1, 28, 28).
         compile: compile the network with torch.compile; a checkpoint's keys stay the same.
         optimizer: makes the optimiser from this module; `muon` with its defaults if None.
         scheduler: makes the schedule from the optimiser and the number of steps; `linear` if None.
@@ -59,13 +59,13 @@ class AutoencoderModule(LightningModule):
         latent_dim: PositiveInt = 32,
         hidden_dims: Sequence[PositiveInt] = (128, 64),
         activation: Activation = "relu",
-        image_shape: Annotated[Sequence[PositiveInt], Field(min_length=3, max_length=3)] = (1, 28, 28),
+        image_shape: Annotated[Sequence[PositiveInt], Field(min_length=3, max_length=3)] | None = None,
         compile: bool = False,
         optimizer: Callable[..., Any] | None = None,
         scheduler: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__()
-        hidden_dims, image_shape = list(hidden_dims), list(image_shape)
+        hidden_dims, image_shape = list(hidden_dims), list(image_shape or (1, 28, 28))
         self.save_hyperparameters(ignore=["compile", "optimizer", "scheduler"], logger=False)
         self.latent_dim = latent_dim
         self.image_shape = torch.Size(image_shape)

@@ -20,6 +20,8 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
+from autoencoder.paths import expand_homes
+
 BUFFERED = (io.TextIOWrapper, io.BufferedWriter)  # what a file open for writing is made of
 
 
@@ -43,6 +45,8 @@ def short_process() -> Iterator[None]:
                 stream.flush()
         os._exit(code)
 
+    write_in_any_encoding()
+    sys.argv[1:] = expand_homes(sys.argv[1:])
     keep_one_config_store()
     sys.modules.setdefault("scipy.signal", ScipySignal("scipy.signal"))
     gc.disable()
@@ -53,6 +57,13 @@ def short_process() -> Iterator[None]:
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         raise
+
+
+def write_in_any_encoding() -> None:
+    """Letters that the terminal's encoding lacks are written as their code, \\u2013 for a dash, and end no run."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def keep_one_config_store() -> None:

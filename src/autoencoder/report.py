@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from autoencoder.datamodule import ImageDataModule
 from autoencoder.errors import InputError
 from autoencoder.module import AutoencoderModule, DivergenceError
-from autoencoder.resume import assignment
+from autoencoder.paths import assignment
 from autoencoder.runs import RunFolder, write_metrics
 from autoencoder.stopping import Stopped
 
@@ -107,7 +107,7 @@ def describe_model(module: AutoencoderModule, datamodule: ImageDataModule) -> di
 def log_outcome(trainer: Trainer, settings: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> None:
     """Logs a finished run's settings beside its figures, so that TensorBoard's HParams tab compares runs."""
     figures = {name: value for name, value in metrics.items() if name.startswith(("test/", "pca/"))}
-    compared = compared_settings(settings) | {"dataset": metrics["dataset"], "epochs": metrics["epochs"]}
+    compared = compared_settings(settings) | {name: metrics[name] for name in ("dataset", "val_size", "epochs")}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(compared, figures, trainer.global_step)
@@ -150,7 +150,7 @@ def _git_commit() -> str | None:
     """The checkout's commit, None where there is none."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -170,8 +170,8 @@ def summarize(metrics: Mapping[str, Any], title: str, folder: Path) -> str:
         )
     shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
     if (folder / "tensorboard").is_dir():
-        beside_others = folder.parent.name == "runs" or folder.parents[1].name == "multiruns"
-        logs = folder.parents[1] if beside_others else folder
+        beside_others = folder.parent.name == "runs" or folder.parent.parent.name == "multiruns"
+        logs = folder.parent.parent if beside_others else folder
         rows.append(f"to look at {'the runs' if beside_others else 'it'}: tensorboard --logdir {os.path.relpath(logs)}")
     written = ("metrics.json", "report.md", "reconstructions.png", "figures", "checkpoints", "explorer.html")
     files = [name + "/" * (folder / name).is_dir() for name in written if (folder / name).exists()]

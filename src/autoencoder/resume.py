@@ -2,8 +2,6 @@
 
 import logging
 import os
-import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from autoencoder.errors import InputError
+from autoencoder.paths import assignment, quoted
 from autoencoder.runs import (
     RunFolder,
     check_changes,
@@ -210,18 +209,6 @@ def point_latest_to(folder: RunFolder, log_dir: Path) -> None:
         scratch.replace(latest)
     except OSError:
         scratch.unlink(missing_ok=True)
-
-
-def quoted(value: str) -> str:
-    """`value` as Hydra reads it on the right of an override."""
-    if re.fullmatch(r"[\w./:+-]+", value, re.ASCII):
-        return value
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def assignment(key: str, value: object) -> str:
-    """`key=value` as it is typed into a shell."""
-    return shlex.quote(f"{key}={quoted(str(value))}")
 
 
 def _replaces(given: str, recorded: str) -> bool:

@@ -4,11 +4,11 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from autoencoder.errors import InputError, explain
+from autoencoder.plain_json import to_json
 from autoencoder.processes import rank
 
 # Settings that change nothing of a run's result, as the beginnings of their names.
@@ -118,10 +118,7 @@ def write_whole(path: Path, text: str) -> None:
 
 def write_metrics(metrics: Mapping[str, Any], path: Path) -> None:
     """Writes one flat JSON object, whole or not at all; what is infinite or not a number becomes null."""
-    finite = {
-        key: None if isinstance(value, float) and not isfinite(value) else value for key, value in metrics.items()
-    }
-    write_whole(path, json.dumps(finite, indent=2, allow_nan=False) + "\n")
+    write_whole(path, to_json(metrics) + "\n")
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

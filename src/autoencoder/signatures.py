@@ -32,7 +32,7 @@ def signature_of(target: str) -> Signature | None:
 
 def signature_in(path: Path, function: str) -> Signature | None:
     """The signature of a function in a file; None if it has none of that name."""
-    return _Module(ast.parse(path.read_text()), path.stem).signature(function)
+    return _Module(ast.parse(path.read_text(encoding="utf-8")), path.stem).signature(function)
 
 
 @cache
@@ -46,7 +46,11 @@ def _load(name: str) -> "_Module | None":
     if rest:
         path = path.parent.joinpath(*rest)
         path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return _Module(ast.parse(path.read_text()), name, path.name == "__init__.py") if path.is_file() else None
+    return (
+        _Module(ast.parse(path.read_text(encoding="utf-8")), name, path.name == "__init__.py")
+        if path.is_file()
+        else None
+    )
 
 
 class _Module(dict[str, Any]):

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from autoencoder.datamodule import ImageDataModule
+from autoencoder.left_out import left_out_if_it_fails
 from autoencoder.metrics import image_mse
 from autoencoder.module import AutoencoderModule
 from autoencoder.pixels import denormalize, normalize
@@ -29,7 +30,8 @@ HISTOGRAM_BINS = 30
 class View(Callback):
     """Looks at the network after epochs 1, 2, 4, 8 … and the last, and logs what it sees.
 
-    It only looks: modes, gradients and random numbers are as before. Of several processes the first one looks.
+    It only looks: modes, gradients and random numbers are as before. Of several processes the first one looks. Where
+    it fails, a warning says so and training goes on.
     A subclass says what to `show`; `first_epoch` 0 shows the network before training, too.
     """
 
@@ -59,7 +61,7 @@ class View(Callback):
         if not (trainer.is_global_zero and trainer.loggers):
             return
         if isinstance(datamodule, ImageDataModule) and isinstance(pl_module, AutoencoderModule):
-            with looking(pl_module):
+            with looking(pl_module), left_out_if_it_fails(f"the view {type(self).__name__} of epoch {epoch}"):
                 self.show(trainer, pl_module, datamodule, epoch)
 
 
