@@ -78,7 +78,8 @@ def test_the_log_file_says_what_the_console_said(run):
     text = (run / "train.log").read_text(encoding="utf-8")
     assert "epoch 3/3  train/mse" in text
     assert "PCA, 8 dims" in text and "MNIST 5k (5,000 digits): 4,000 training" in text
-    assert "tensorboard --logdir" in text
+    best = run / "checkpoints" / "best.ckpt"
+    assert f"make tensorboard ARGS='--logdir {run}'" in text and f"python src/explore.py ckpt_path={best}" in text
 
 
 def test_tensorboard_has_scalars_pictures_and_hyperparameters(run):

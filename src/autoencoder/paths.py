@@ -18,6 +18,11 @@ def expand_homes(words: list[str]) -> list[str]:
     return [HOME.sub(lambda found: found[1] + str(expand_home(found[2])), word) for word in words]
 
 
+def shown(path: Path) -> str:
+    """The path as it is named from here: relative where it lies within the working directory."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def quoted(value: str) -> str:
     """`value` as Hydra reads it, as it stands, on the right of an override."""
     if re.fullmatch(r"[\w./@:+-]+", value, re.ASCII):

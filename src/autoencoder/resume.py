@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from autoencoder.errors import InputError
-from autoencoder.paths import assignment, quoted
+from autoencoder.paths import assignment, quoted, shown
 from autoencoder.runs import (
     RunFolder,
     check_changes,
@@ -73,7 +73,7 @@ class Start:
 
     def announce(self) -> None:
         """Says that the run goes on, and with which other settings."""
-        log.info("going on with %s", self.folder.path)
+        log.info("going on with %s", shown(self.folder.path))
         for key, (before, now) in self.changes.items():
             log.info("  with another %s from here on: %s, before %s", key, now, before)
 
@@ -81,8 +81,11 @@ class Start:
         """Says that there is nothing to do; returns the finished run's `val/mse`."""
         metrics = self.finished or {}
         errors = "  ".join(f"{name} {metrics[name]:.4f}" for name in ("val/mse", "test/mse") if metrics.get(name))
-        log.info("finished before, with the same settings: %s  %s", self.folder.path, errors)
-        log.info("for more epochs: python src/train.py %s trainer.max_epochs=…", assignment("resume", self.folder.path))
+        log.info("finished before, with the same settings: %s  %s", shown(self.folder.path), errors)
+        log.info(
+            "for more epochs: python src/train.py %s trainer.max_epochs=…",
+            assignment("resume", shown(self.folder.path)),
+        )
         return metrics.get("val/mse")
 
 
