@@ -60,6 +60,8 @@ def evaluate(
     results: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(expand_home(ckpt_path).absolute())}
     results |= measure_all(module, datamodule, metrics)
     folder = Path(paths["output_dir"])
+    write_metrics(results, folder / "metrics.json")
+    write_report(results, datamodule.title, folder / "report.md")
     if "test/mse" in results:
         with left_out_if_it_fails("reconstructions.png"):
             save_reconstructions(module, datamodule, results["test/mse"], folder / "reconstructions.png")
@@ -67,8 +69,6 @@ def evaluate(
         from autoencoder.figures import save_figures
 
         save_figures(module, datamodule, folder / "figures", history_of(ckpt_path), projection)
-    write_report(results, datamodule.title, folder / "report.md")
-    write_metrics(results, folder / "metrics.json")
     log.info("%s", summarize(results, datamodule.title, folder))
 
 

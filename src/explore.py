@@ -66,9 +66,11 @@ def _metrics(run: Path, checkpoint: Path, module: "AutoencoderModule", datamodul
     file = run / "metrics.json"
     if history_of(checkpoint) and checkpoint.name == "best.ckpt" and file.is_file():
         try:
-            return dict(json.loads(file.read_text(encoding="utf-8")))
+            metrics = dict(json.loads(file.read_text(encoding="utf-8")))
         except (ValueError, TypeError):
             raise InputError(f"{file} is broken: remove it, and the figures are measured again") from None
+        if metrics.get("status", "finished") == "finished":
+            return metrics
     return describe_model(module, datamodule) | evaluate(module, datamodule)
 
 

@@ -138,7 +138,8 @@ def train(
         metrics |= describe_run(seed, fitter, module, datamodule, clock.seconds)
         metrics |= evaluate(module, datamodule)
         write_metrics(metrics, folder.metrics)
-        write_report(metrics, datamodule.title, folder.path / "report.md")
+        with left_out_if_it_fails("report.md"):
+            write_report(metrics, datamodule.title, folder.path / "report.md")
         with left_out_if_it_fails("reconstructions.png"):
             save_reconstructions(module, datamodule, metrics["test/mse"], folder.path / "reconstructions.png")
         if figures:
@@ -150,7 +151,9 @@ def train(
 
             with left_out_if_it_fails("explorer.html"):
                 write_explorer(module, datamodule, metrics, folder.path / "explorer.html")
-        log_outcome(fitter, {"model": model, "data": data, "optimizer": optimizer, "scheduler": scheduler}, metrics)
+        settings = {"model": model, "data": data, "optimizer": optimizer, "scheduler": scheduler}
+        with left_out_if_it_fails("the loggers' last entry"):
+            log_outcome(fitter, settings, metrics)
     log.info("%s", summarize(metrics, datamodule.title, folder.path))
     val_mse: float | None = metrics["val/mse"]
     return val_mse

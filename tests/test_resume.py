@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from lightning.pytorch import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
+from autoencoder import stopping
 
 STUDY = ("experiment=quick", "trainer.max_epochs=3", "model.latent_dim=4", "model.hidden_dims=[16]")
 # Views that say nothing of the training; the run's own files, curves and best are what counts here.
@@ -345,3 +347,41 @@ def test_metrics_of_a_broken_file_do_not_stop_a_run(tmp_path, whole):
     call(train.main, f"resume={tmp_path / 'copy'}")
     metrics = json.loads((tmp_path / "copy" / "metrics.json").read_text())
     assert metrics["status"] == "finished" and metrics["test/mse"] == read_metrics(whole)["test/mse"]
+
+
+class ImpatientAt(Callback):
+    """Sends Ctrl-C twice in the middle of a step, the second time long after the first."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_before_zero_grad(self, trainer, pl_module, optimizer):
+        if trainer.global_step == self.step:
+            stopping.time = SimpleNamespace(monotonic=iter([0.0, 10.0]).__next__)
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_second_ctrl_c_stops_in_the_middle_of_a_step_and_saves_nothing_half_done(tmp_path, whole, monkeypatch):
+    monkeypatch.setattr(stopping, "time", time)
+    with pytest.raises(SystemExit) as stopped:
+        run_train(tmp_path, *STUDY, *LIGHT, "+callbacks.stopper={_target_: test_resume.ImpatientAt, step: 160}")
+    assert stopped.value.code == 130
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 125
+    monkeypatch.undo()
+    call(train.main, f"resume={tmp_path}", "~callbacks.stopper")
+    assert_same_run(tmp_path, whole)
+
+
+def test_a_run_stopped_while_it_is_measured_goes_on_with_measuring(tmp_path, whole, monkeypatch, capfd):
+    def stop(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("autoencoder.evaluation.evaluate", stop)
+    with pytest.raises(SystemExit) as stopped:
+        run_train(tmp_path, *STUDY, *LIGHT)
+    assert stopped.value.code == 143
+    assert "stopped after its last epoch, before it was measured; go on with" in capfd.readouterr().out
+    monkeypatch.undo()
+    run_train(tmp_path, *STUDY, *LIGHT)
+    assert_same_run(tmp_path, whole)

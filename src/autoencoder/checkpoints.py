@@ -92,7 +92,8 @@ class BestAndLast(Checkpoint):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Saves where the run was told to stop; an error leaves the state after the last whole epoch."""
-        if isinstance(exception, Stopped) and trainer.global_step > self._saved_step:
+        can_save = isinstance(exception, Stopped) and exception.between_steps
+        if can_save and trainer.global_step > self._saved_step:
             self._save(trainer, pl_module, self.last_path)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

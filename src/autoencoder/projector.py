@@ -4,7 +4,7 @@ from math import ceil, sqrt
 from pathlib import Path
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.nn.functional import pad
@@ -30,8 +30,9 @@ CONFIG = """embeddings {{
 class Projector(View):
     """Writes the finished network's latents of the test images for TensorBoard's Projector tab."""
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Nothing: the projector shows one state of the network, the last."""
+    def looks_after(self, epoch: int) -> bool:
+        """Never: the projector shows one state of the network, the last."""
+        return False
 
     def show(self, trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule, epoch: int) -> None:
         look = look_at_test_images(trainer, module, datamodule)

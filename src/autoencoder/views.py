@@ -48,8 +48,13 @@ class View(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch + 1
-        if epoch & (epoch - 1) == 0:
+        # The last look is in the epoch's checkpoint, too: a run that is stopped after it need not look again.
+        if self.looks_after(epoch) or epoch == trainer.max_epochs:
             self._look(trainer, pl_module, epoch)
+
+    def looks_after(self, epoch: int) -> bool:
+        """Whether to look after this epoch, counted from 1; it looks after the last one anyway."""
+        return epoch & (epoch - 1) == 0
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch > self._seen_epoch:
