@@ -120,6 +120,7 @@ def train(
     log_lengths: dict[str, int] | None = {} if begun else None
     if start.goes_on:
         check_goes_on(folder.last, former, module, datamodule, start.changes)
+        fitter.precision_plugin.convert_module(module)  # Lightning would do so after it has loaded the weights
         log_lengths = former.get("logs")
         start.announce()
     elif ckpt_path:

@@ -385,3 +385,39 @@ def test_a_run_stopped_while_it_is_measured_goes_on_with_measuring(tmp_path, who
     monkeypatch.undo()
     run_train(tmp_path, *STUDY, *LIGHT)
     assert_same_run(tmp_path, whole)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("+trainer.max_steps=300",),
+        pytest.param(("trainer.max_epochs=-1", "+trainer.max_steps=300"), marks=pytest.mark.slow),
+        ("+trainer.accumulate_grad_batches=3",),
+        ("+trainer.val_check_interval=0.25",),
+        pytest.param(
+            ("+trainer.val_check_interval=50", "+trainer.check_val_every_n_epoch=null"), marks=pytest.mark.slow
+        ),
+        pytest.param(("+trainer.check_val_every_n_epoch=2",), marks=pytest.mark.slow),
+        pytest.param(("+trainer.limit_train_batches=61", "+trainer.limit_val_batches=0"), marks=pytest.mark.slow),
+        pytest.param(("+trainer.overfit_batches=40",), marks=pytest.mark.slow),
+        pytest.param(
+            ("trainer.num_sanity_val_steps=2", "+trainer.reload_dataloaders_every_n_epochs=1"), marks=pytest.mark.slow
+        ),
+        ("trainer.precision=64-true",),
+        ("trainer.precision=bf16-mixed", "optimizer=adam", "+trainer.gradient_clip_val=0.1"),
+        pytest.param(("data.val_size=0", "logger=[tensorboard,csv]"), marks=pytest.mark.slow),
+        ("data.batch_size=4000", "trainer.max_epochs=60", "scheduler=constant"),  # an epoch is one batch
+    ],
+    ids=" ".join,
+)
+def test_whatever_the_trainer_does_a_stopped_run_goes_on(settings, tmp_path):
+    run_train(tmp_path / "whole", *STUDY, "callbacks=light", *settings)
+    for index, step in enumerate((17, 44)):
+        arguments = (*STUDY, "callbacks=light", *settings, f"hydra.run.dir={tmp_path / 'stopped'}")
+        stopper = f"{{_target_: test_resume.SignalAt, step: {step}, name: SIGINT}}"
+        again = (f"resume={tmp_path / 'stopped'}", f"callbacks.stopper={stopper}")
+        with pytest.raises(SystemExit) as stopped:
+            call(train.main, *(again if index else (*arguments, f"+callbacks.stopper={stopper}")))
+        assert stopped.value.code == 130
+    call(train.main, f"resume={tmp_path / 'stopped'}", "~callbacks.stopper")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
