@@ -185,7 +185,7 @@ class ImageDataModule(LightningDataModule):
         self._move_to_device()
         if not self.val_size:
             return []
-        batches = self.evaluation_batches("val", *self._rank_and_world_size())
+        batches = self.evaluation_batches("val", *self._share_of(self.val_indices))
         limit = self.trainer.limit_val_batches if self.trainer else 1.0
         if (
             isinstance(limit, float) and 0 < limit < 1
@@ -196,7 +196,7 @@ class ImageDataModule(LightningDataModule):
     def test_dataloader(self) -> ImageBatches:
         """Test batches in the data set's own order, this process's own part."""
         self._move_to_device()
-        return self.evaluation_batches("test", *self._rank_and_world_size())
+        return self.evaluation_batches("test", *self._share_of(self.test_indices))
 
     def evaluation_batches(
         self, split: Literal["train", "val", "test"], rank: int = 0, world_size: int = 1
@@ -266,6 +266,11 @@ class ImageDataModule(LightningDataModule):
 
     def _rank_and_world_size(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _share_of(self, indices: Tensor) -> tuple[int, int]:
+        """This process and how many share the images; each has all where some would get none: the same means."""
+        rank, world_size = self._rank_and_world_size()
+        return (rank, world_size) if len(indices) >= world_size else (0, 1)
 
     def _move_to_device(self) -> None:
         """Moves the images to the device that the trainer computes on; once, since they stay there."""
