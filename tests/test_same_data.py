@@ -8,6 +8,7 @@ from conftest import call, read_metrics, run_evaluate, run_train, write_dataset
 import evaluate
 import explore
 import train
+from autoencoder import sources
 from autoencoder.checkpoints import history_of
 
 SETTINGS = ("trainer.max_epochs=1", "model.latent_dim=2", "model.hidden_dims=[8]")
@@ -68,6 +69,14 @@ def test_other_images_are_refused_by_name_and_number(main, two, tmp_path, capfd)
     assert line.startswith(f"error: {two / 'other'} has other images than the checkpoint was trained on: 60 training")
     assert "20 test images (fingerprint " in line and ") where it had 100 and 30 (" in line
     assert not list((two / "other").rglob("*.lock")) and not (two / "run" / "explorer.html").exists()
+
+
+def test_images_that_are_nowhere_are_not_downloaded_in_place_of_others(copy, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "none"))
+    monkeypatch.setattr(sources, "_download", lambda *_: pytest.fail("a download"))
+    line = refused(capfd, evaluate.main, f"ckpt_path={copy}/run/checkpoints/best.ckpt", f"data_dir={tmp_path}/neither")
+    assert f"the 100 training and 30 test images of the checkpoint are not in {tmp_path}/neither: name" in line
+    assert not (tmp_path / "none").exists() and not (tmp_path / "neither").exists()
 
 
 def test_going_on_with_other_images_is_refused(copy, capfd):
