@@ -313,7 +313,7 @@ def _folder_with_images(trained: Mapping[str, Any], run_had: str, data_dir: str 
     """Where to look for a checkpoint's images: `data_dir` if that is given; else the first folder that has them, of
     the one that the run had and DATA_DIR; if none has, DATA_DIR, for a download.
 
-    Raises: InputError if no folder has them, and no download could be of as many images.
+    Raises: InputError if `data_dir` has none, or if no folder has them and no download could be of as many images.
     """
     dataset, environment = trained["dataset"], os.environ.get("DATA_DIR")
     if dataset not in FOLDERS:
@@ -323,9 +323,9 @@ def _folder_with_images(trained: Mapping[str, Any], run_had: str, data_dir: str 
         with suppress(OSError):  # a folder that must not be searched
             if find_files(dataset, expand_home(folder).absolute()):
                 return folder
-    if trained.get("train_images", DOWNLOADED) != DOWNLOADED:
+    if data_dir or trained.get("train_images", DOWNLOADED) != DOWNLOADED:
         raise InputError(
-            f"the {trained['train_images']:,} training and {trained['test_images']:,} test images of the checkpoint "
-            f"are not in {' nor in '.join(folders)}: name the folder that has them as data_dir"
+            f"the images that the checkpoint was trained on are not in {' nor in '.join(folders)}: "
+            f"name the folder that has them, or their {FOLDERS[dataset]}/raw, as data_dir"
         )
-    return data_dir or environment or run_had
+    return environment or run_had
