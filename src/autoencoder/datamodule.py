@@ -1,9 +1,9 @@
 """ImageDataModule, the LightningDataModule: which images train, validate and test, as batches in [-1, 1]."""
 
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zlib import crc32
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -280,9 +280,9 @@ class ImageDataModule(LightningDataModule):
 
 
 def fingerprint_of(images: ImageSet) -> str:
-    """Eight bytes, in hexadecimal, that other images or labels would change; 0.05 s for MNIST."""
-    digest = blake2b(digest_size=8)
+    """A checksum of pixels, labels and shapes, eight hexadecimal digits; 0.01 s for MNIST."""
+    checksum = 0
     for part in images[1:]:
-        digest.update(repr(tuple(part.shape)).encode())
-        digest.update(part.cpu().contiguous().numpy().data)
-    return digest.hexdigest()
+        checksum = crc32(repr(tuple(part.shape)).encode(), checksum)
+        checksum = crc32(part.cpu().contiguous().numpy().data, checksum)
+    return f"{checksum:08x}"
