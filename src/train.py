@@ -146,7 +146,8 @@ def train(
         if figures:
             from autoencoder.figures import save_figures
 
-            save_figures(module, datamodule, folder.path / "figures", folder.history)
+            with left_out_if_it_fails("figures/"):
+                save_figures(module, datamodule, folder.path / "figures", folder.history)
         if explorer:
             from autoencoder.explorer import write_explorer
 

@@ -208,7 +208,7 @@ def test_settings_changed_on_the_way_are_used_from_there_on_said_and_recorded(op
     assert set(Rates.seen) == {(1e-5, 0.5)} and len(Rates.seen) == 125
     said = capfd.readouterr().out
     assert "optimizer.lr from here on: 1e-05, before" in said and "trainer.max_epochs from here on: 2, before 1" in said
-    assert "lr: 1.0e-05" in (tmp_path / ".hydra" / "config.yaml").read_text()
+    assert "lr: 1.0e-05" in (tmp_path / ".hydra" / "config.yaml").read_text(encoding="utf-8")
     group = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]["param_groups"]
     assert group[0]["lr"] == 1e-5
     assert read_metrics(tmp_path)["epochs"] == 2
@@ -249,7 +249,10 @@ def test_rows_of_the_first_part_are_kept(tmp_path):
     run_train(tmp_path / "whole", *study)
     stop_at(tmp_path / "stopped", 180, *study)
     call(train.main, f"resume={tmp_path / 'stopped'}", "~callbacks.stopper")
-    rows = [(tmp_path / name / "csv" / "metrics.csv").read_text().splitlines() for name in ("whole", "stopped")]
+    rows = [
+        (tmp_path / name / "csv" / "metrics.csv").read_text(encoding="utf-8").splitlines()
+        for name in ("whole", "stopped")
+    ]
     assert rows[0] == rows[1] and len(rows[0]) > 20
 
 
@@ -286,7 +289,11 @@ def test_a_save_that_breaks_leaves_the_former_checkpoints_whole(tmp_path):
 def test_two_runs_into_one_folder_the_second_is_refused(tmp_path):
     arguments = [sys.executable, "src/train.py", "experiment=quick", "trainer.max_epochs=10000", "callbacks=light"]
     process = subprocess.Popen(
-        [*arguments, f"hydra.run.dir={tmp_path}"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*arguments, f"hydra.run.dir={tmp_path}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
@@ -343,9 +350,9 @@ def test_a_sweep_started_again_runs_what_is_missing(tmp_path):
 
 def test_metrics_of_a_broken_file_do_not_stop_a_run(tmp_path, whole):
     shutil.copytree(whole, tmp_path / "copy")
-    (tmp_path / "copy" / "metrics.json").write_text("{")
+    (tmp_path / "copy" / "metrics.json").write_text("{", encoding="utf-8")
     call(train.main, f"resume={tmp_path / 'copy'}")
-    metrics = json.loads((tmp_path / "copy" / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "copy" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["status"] == "finished" and metrics["test/mse"] == read_metrics(whole)["test/mse"]
 
 
