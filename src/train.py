@@ -77,6 +77,7 @@ def train(
     from lightning.pytorch import Trainer, seed_everything
     from lightning.pytorch.callbacks import LambdaCallback
 
+    from autoencoder.averaging import keep_average
     from autoencoder.checkpoints import WholeFiles, check_goes_on, load_best, read_checkpoint, start_from
     from autoencoder.config_check import with_image_shape
     from autoencoder.evaluation import evaluate
@@ -130,6 +131,7 @@ def train(
 
     with stop.listen(), noted_if_it_ends_early(folder, fitter, datamodule, seed):
         fitter.fit(module, datamodule, ckpt_path=folder.last if start.goes_on else None, weights_only=True)
+        keep_average(fitter, module, datamodule)
         if not fitter.is_global_zero:
             return None
         module.float()  # trainer.precision is of training alone
