@@ -90,6 +90,7 @@ def train(
     from autoencoder.run_logs import cut_logs, going_on
     from autoencoder.runs import write_metrics
     from autoencoder.stopping import StopBetweenSteps
+    from autoencoder.threads import advise_on_threads
 
     imports_done()
     silence_known_noise()
@@ -129,6 +130,7 @@ def train(
     if fitter.is_global_zero and log_lengths is not None:
         cut_logs(fitter.loggers, folder.path, log_lengths)
 
+    advise_on_threads(fitter, module, datamodule.batch_size)
     with stop.listen(), noted_if_it_ends_early(folder, fitter, datamodule, seed):
         fitter.fit(module, datamodule, ckpt_path=folder.last if start.goes_on else None, weights_only=True)
         keep_average(fitter, module, datamodule)
