@@ -149,6 +149,11 @@ def test_max_time_ends_a_run(tmp_path, epochs, duration):
     assert len(history["epoch"]) == metrics["epochs"] and not any(map(math.isnan, history["train/mse"]))
 
 
+def test_a_time_that_is_up_is_said_once(tmp_path, caplog):
+    run_train(tmp_path, *TINY, "trainer.max_epochs=3", "+trainer.min_epochs=2", "+trainer.max_time={seconds: 0}")
+    assert [message.partition(".")[0] for message in caplog.messages].count("Time limit reached") == 1
+
+
 @pytest.mark.parametrize(
     "overrides", ["trainer.max_epochs=-1", "trainer.max_epochs=null +trainer.max_time={seconds: 1}"]
 )
