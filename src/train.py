@@ -77,6 +77,7 @@ def train(
     from lightning.pytorch import Trainer, seed_everything
     from lightning.pytorch.callbacks import LambdaCallback
 
+    from autoencoder.averaging import keep_average
     from autoencoder.checkpoints import WholeFiles, check_goes_on, load_best, read_checkpoint, start_from
     from autoencoder.config_check import with_image_shape
     from autoencoder.evaluation import evaluate
@@ -89,6 +90,7 @@ def train(
     from autoencoder.run_logs import cut_logs, going_on
     from autoencoder.runs import write_metrics
     from autoencoder.stopping import StopBetweenSteps
+    from autoencoder.threads import advise_on_threads
 
     imports_done()
     silence_known_noise()
@@ -129,8 +131,10 @@ def train(
     if fitter.is_global_zero and log_lengths is not None:
         cut_logs(fitter.loggers, folder.path, log_lengths)
 
+    advise_on_threads(fitter, module, datamodule.batch_size)
     with stop.listen(), noted_if_it_ends_early(folder, fitter, datamodule, seed):
         fitter.fit(module, datamodule, ckpt_path=folder.last if start.goes_on else None, weights_only=True)
+        keep_average(fitter, module, datamodule)
         if not fitter.is_global_zero:
             return None
         module.float()  # trainer.precision is of training alone

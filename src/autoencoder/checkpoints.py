@@ -27,6 +27,7 @@ from autoencoder.module import AutoencoderModule, DivergenceError
 from autoencoder.paths import expand_home
 from autoencoder.run_logs import log_lengths, logger_runs
 from autoencoder.sources import DOWNLOADED, FOLDERS, TITLES, find_files
+from autoencoder.step_hooks import idle_in_steps
 from autoencoder.stopping import Stopped
 
 
@@ -50,6 +51,7 @@ class WholeFiles(TorchCheckpointIO):
             scratch.unlink(missing_ok=True)
 
 
+@idle_in_steps
 class BestAndLast(Checkpoint):
     """Keeps `best.ckpt` by `val/mse`, and `last.ckpt`: the state after the last epoch, or where the run was stopped.
 

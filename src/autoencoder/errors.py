@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from autoencoder.library_errors import said_by_lightning
 from autoencoder.paths import assignment
 from autoencoder.signatures import signature_of
 
@@ -62,13 +63,14 @@ def explain(error: BaseException) -> str | None:
         return _explain_composition(error)
     if isinstance(error, ValueError | OSError) and _is_raised_by_hydra(error):  # a group without a name, a folder
         return _fold(str(error))
-    if isinstance(error, ModuleNotFoundError):
-        return _explain_missing_package(str(error))
+    if isinstance(error, ModuleNotFoundError) and (line := _explain_missing_package(str(error))):
+        return line
     if type(error).__name__ in ("MisconfigurationException", "ValidationError"):  # Lightning's, pydantic's
         if "No supported gpu backend found" in str(error):
             return "trainer.accelerator=gpu: this machine has no GPU that torch can use; take trainer=cpu"
         return _fold(str(error))
-    return None
+    said = said_by_lightning(error)
+    return _fold(said) if said else None
 
 
 def check_letters(*texts: str) -> None:

@@ -1,7 +1,7 @@
 """AutoencoderModule, the LightningModule: the network, the MSE step, and what is measured on the way."""
 
 from collections.abc import Callable, Sequence
-from math import isfinite, isinf
+from math import isfinite
 from typing import Annotated, Any
 
 import torch
@@ -18,7 +18,7 @@ from autoencoder.limits import checked
 from autoencoder.metrics import ReconstructionError
 from autoencoder.networks import Activation, MLPAutoencoder
 from autoencoder.optimizers import muon
-from autoencoder.schedulers import linear
+from autoencoder.schedulers import linear, steps_of_run
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, H, W] in [-1, 1], labels [B]
 LOOK_EVERY = 50  # steps between two looks at whether the loss is still a number, on a GPU
@@ -184,8 +184,7 @@ class AutoencoderModule(LightningModule):
         if self.first_optimizer_state is not None:
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": self.first_optimizer_state, "param_groups": groups})
-        steps = self.trainer.estimated_stepping_batches  # infinite without max_epochs and max_steps
-        scheduler = self.make_scheduler(optimizer, steps if isinf(steps) else int(steps))
+        scheduler = self.make_scheduler(optimizer, steps_of_run(self.trainer))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
