@@ -16,7 +16,7 @@ from autoencoder.process import imports_done, short_process
 from autoencoder.resume import Start, expand_resume, started
 
 if TYPE_CHECKING:
-    from pydantic import NonNegativeInt
+    from autoencoder.limits import Seed
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PROJECT_ROOT", str(ROOT))
@@ -55,7 +55,7 @@ def run(config: DictConfig) -> float | None:
 
 
 def train(
-    seed: "NonNegativeInt",
+    seed: "Seed",
     resume: "str | None",
     ckpt_path: "str | None",
     model: dict[str, Any],

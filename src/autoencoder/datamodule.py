@@ -4,12 +4,12 @@ from typing import Annotated, Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 from torch import Tensor
 
 from autoencoder.batches import EpochOrder, FixedOrder, ImageBatches
 from autoencoder.errors import InputError
-from autoencoder.limits import checked
+from autoencoder.limits import Count, Seed, checked
 from autoencoder.pixels import normalize
 from autoencoder.sources import TITLES, ImageSet, load_images
 
@@ -37,9 +37,9 @@ class ImageDataModule(LightningDataModule):
         self,
         dataset: Literal["mnist", "fashion_mnist", "mnist_5k"] = "mnist",
         data_dir: str = "data",
-        batch_size: PositiveInt = 128,
+        batch_size: Count = 128,
         val_size: Annotated[int, Field(ge=0, lt=60_000)] = 5_000,
-        seed: NonNegativeInt = 0,
+        seed: Seed = 0,
         offline_fallback: bool = True,
     ) -> None:
         super().__init__()

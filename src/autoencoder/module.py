@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import mse_loss
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from autoencoder.errors import InputError
-from autoencoder.limits import checked
+from autoencoder.limits import Count, checked
 from autoencoder.metrics import ReconstructionError
 from autoencoder.networks import Activation, MLPAutoencoder
 from autoencoder.optimizers import muon
@@ -56,10 +56,10 @@ class AutoencoderModule(LightningModule):
     @checked
     def __init__(
         self,
-        latent_dim: PositiveInt = 32,
-        hidden_dims: Sequence[PositiveInt] = (128, 64),
+        latent_dim: Count = 32,
+        hidden_dims: Sequence[Count] = (128, 64),
         activation: Activation = "relu",
-        image_shape: Annotated[Sequence[PositiveInt], Field(min_length=3, max_length=3)] = (1, 28, 28),
+        image_shape: Annotated[Sequence[Count], Field(min_length=3, max_length=3)] = (1, 28, 28),
         compile: bool = False,
         optimizer: Callable[..., Any] | None = None,
         scheduler: Callable[..., Any] | None = None,
