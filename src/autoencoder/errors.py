@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from autoencoder.signatures import signature_of
@@ -58,11 +59,36 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
             raise SystemExit(1) from None
 
 
+class EarlyCtrlC:
+    """Ctrl-C while modules are imported. Some of them swallow it, and fail in another way later, or not at all."""
+
+    pressed = False
+
+    @classmethod
+    def watch(cls) -> None:
+        """From now on; only for a process that ends on Ctrl-C as Python does by itself."""
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, cls._press)
+
+    @classmethod
+    def unwatch(cls) -> None:
+        """Raises: KeyboardInterrupt if it was pressed, and swallowed, meanwhile."""
+        if signal.getsignal(signal.SIGINT) == cls._press:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if cls.pressed:
+            raise KeyboardInterrupt
+
+    @classmethod
+    def _press(cls, number: int, frame: FrameType | None) -> None:
+        cls.pressed = True
+        raise KeyboardInterrupt
+
+
 def _comes_of_ctrl_c(error: BaseException | None) -> bool:
     """Whether an error is Ctrl-C, or what became of it in a library that was being imported."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
-    return error is not None
+    return error is not None or EarlyCtrlC.pressed
 
 
 def _log_to_files(error: Exception) -> None:
