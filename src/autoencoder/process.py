@@ -12,7 +12,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
@@ -22,6 +22,10 @@ from hydra.core.config_store import ConfigStore
 
 from autoencoder.errors import EarlyCtrlC
 
+OPTIONS = (  # Hydra's
+    *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--info"),
+    *("--shell-completion", "--config-path", "--config-name", "--config-dir", "--experimental-rerun"),
+)
 BUFFERED = (io.TextIOWrapper, io.BufferedWriter)  # what a file open for writing is made of
 
 
@@ -45,6 +49,7 @@ def short_process() -> Iterator[None]:
                 stream.flush()
         os._exit(code)
 
+    sys.argv[1:] = options_first(sys.argv[1:])
     EarlyCtrlC.watch()
     outlive_readers()
     keep_one_config_store()
@@ -59,6 +64,19 @@ def short_process() -> Iterator[None]:
         if EarlyCtrlC.pressed:  # half imported: the exit handlers of such modules fail
             leave()
         raise
+
+
+def options_first(arguments: Sequence[str]) -> list[str]:
+    """A command's arguments, with `-m` before all settings: Hydra's parser takes none after it otherwise.
+
+    Raises: SystemExit with one line for a setting that is written as an option, `--max_epochs=3`.
+    """
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if name.startswith("--") and not any(option.startswith(name) for option in OPTIONS):
+            setting = argument.lstrip("-").replace("-", "_") + "=VALUE" * ("=" not in argument)
+            raise SystemExit(f"error: there is no option {name}: settings have no dashes, write {setting}")
+    return sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
 
 
 def outlive_readers() -> None:
