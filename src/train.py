@@ -87,10 +87,12 @@ def train(
     from autoencoder.report_card import write_report
     from autoencoder.run_logs import cut_logs
     from autoencoder.runs import write_metrics
+    from autoencoder.slurm import settle_slurm
     from autoencoder.stopping import StopBetweenSteps
 
     imports_done()
     silence_known_noise()
+    settle_slurm(trainer)
     build = partial(instantiate, _convert_="all")
     seed_everything(seed, verbose=False)
     if trainer.get("accelerator") == "cpu":  # undo Lightning's "1": Adam then looks for a GPU driver in every step
