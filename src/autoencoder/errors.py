@@ -34,7 +34,7 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
     Raises:
         SystemExit: with code 1 after a mistake in the input, 130 after Ctrl-C.
     """
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises its errors instead of printing them
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
         yield
     except SystemExit as stop:
