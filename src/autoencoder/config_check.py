@@ -124,6 +124,9 @@ def _check_arguments(path: str, arguments: Mapping[str, Any], signature: Signatu
         except PydanticUserError:  # an annotation that only its own library can read
             continue
         except ValidationError as error:
+            if isinstance(value, Mapping) and all(len(fault["loc"]) == 1 for fault in error.errors()):  # one in a group
+                name = error.errors()[0]["loc"][0]
+                full_key, value = f"{full_key}.{name}", value.get(name)
             raise InputError(f"{full_key} {_explain(error, value)}") from None
     missing = [name for name in signature.required if name not in arguments]
     if path and missing and not arguments.keys() & {"_partial_", "_args_"}:

@@ -18,7 +18,7 @@ import autoencoder
 from autoencoder.errors import InputError
 from autoencoder.limits import Count, checked
 from autoencoder.metrics import ReconstructionError
-from autoencoder.networks import Activation, MLPAutoencoder
+from autoencoder.networks import Activation, EncoderDecoder, MLPAutoencoder
 from autoencoder.optimizers import muon
 from autoencoder.schedulers import linear
 
@@ -113,7 +113,7 @@ class AutoencoderModule(LightningModule):
         self.save_hyperparameters(saved, logger=False)
         self.latent_dim = latent_dim
         self.image_shape = torch.Size(image_shape)
-        self.network = MLPAutoencoder(image_shape, hidden_dims, latent_dim, activation)
+        self.network: EncoderDecoder = MLPAutoencoder(image_shape, hidden_dims, latent_dim, activation)
         if compile:
             self.network.compile()
         self.make_optimizer: Callable[[LightningModule], Optimizer] = optimizer or muon

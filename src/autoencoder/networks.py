@@ -19,7 +19,21 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-class MLPAutoencoder(nn.Module):
+class EncoderDecoder(nn.Module):
+    """A network of two halves; a subclass sets them.
+
+    Attributes: encoder, from images [B, C, H, W] in [-1, 1] to latents [B, latent_dim]; decoder, the way back.
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Reconstructs `images` [B, C, H, W] in [-1, 1], the same shape and range."""
+        return self.decoder(self.encoder(images))
+
+
+class MLPAutoencoder(EncoderDecoder):
     """A fully-connected encoder and its mirror image, with Tanh at the output.
 
     For `image_shape` (1, 28, 28), `hidden_dims` [128, 64] and `latent_dim` 32 the layers are
@@ -34,6 +48,9 @@ class MLPAutoencoder(nn.Module):
         InputError: if the network has more weights than this machine's memory can train.
     """
 
+    encoder: nn.Sequential
+    decoder: nn.Sequential
+
     def __init__(
         self,
         image_shape: Sequence[int],
@@ -46,10 +63,6 @@ class MLPAutoencoder(nn.Module):
         _check_memory(2 * sum(inputs * outputs for inputs, outputs in pairwise(widths)))
         self.encoder = nn.Sequential(nn.Flatten(), *_layers(widths, activation))
         self.decoder = nn.Sequential(*_layers(widths[::-1], activation), nn.Tanh(), nn.Unflatten(1, tuple(image_shape)))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Reconstructs `images` [B, C, H, W] in [-1, 1], the same shape and range."""
-        return self.decoder(self.encoder(images))
 
 
 def _layers(widths: Sequence[int], activation: Activation) -> list[nn.Module]:
