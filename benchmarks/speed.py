@@ -161,7 +161,7 @@ def run_command(*arguments: str) -> tuple[float, float]:
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     seconds, kilobytes = result.stdout.split()
@@ -220,7 +220,7 @@ def time_to_target(epochs: dict[str, list[float]], rounds: int, *overrides: str)
         starts.append(run_command("-c", "import torch, torchvision")[0])
         with tempfile.TemporaryDirectory() as folder:
             wall, _ = run_command("src/train.py", "experiment=speedrun", f"hydra.run.dir={folder}", *overrides)
-            metrics = json.loads(Path(folder, "metrics.json").read_text())
+            metrics = json.loads(Path(folder, "metrics.json").read_text(encoding="utf-8"))
         fits.append(metrics["fit_seconds"])
         walls.append(wall)
         errors.append(metrics["test/mse"])

@@ -42,9 +42,11 @@ def evaluate(
     paths: dict[str, str],
 ) -> None:
     """Restores model and data from the checkpoint, measures what is asked for, and writes numbers and pictures."""
-    from autoencoder.checkpoints import restore
+    from autoencoder.checkpoints import history_of, restore
     from autoencoder.evaluation import evaluate as measure_all
+    from autoencoder.left_out import left_out_if_it_fails
     from autoencoder.noise import silence_known_noise
+    from autoencoder.paths import expand_home
     from autoencoder.pictures import save_reconstructions
     from autoencoder.report import describe_model, summarize
     from autoencoder.report_card import write_report
@@ -54,18 +56,22 @@ def evaluate(
     silence_known_noise()
     folder = Path(paths["output_dir"])
     (folder / "metrics.json").unlink(missing_ok=True)  # of a former evaluation: it marks a job as finished
+    if figures:
+        from autoencoder.figures import check_projection
+
+        check_projection(projection)  # before the minutes, not after
     module, datamodule = restore(ckpt_path, data_dir)
-    results: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(Path(ckpt_path).absolute())}
+    results: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(expand_home(ckpt_path).absolute())}
     results |= measure_all(module, datamodule, metrics)
+    write_metrics(results, folder / "metrics.json")
+    write_report(results, datamodule.title, folder / "report.md")
     if "test/mse" in results:
-        save_reconstructions(module, datamodule, results["test/mse"], folder / "reconstructions.png")
+        with left_out_if_it_fails("reconstructions.png"):
+            save_reconstructions(module, datamodule, results["test/mse"], folder / "reconstructions.png")
     if figures:
         from autoencoder.figures import save_figures
 
-        history = Path(ckpt_path).absolute().parents[1] / "history.csv"
-        save_figures(module, datamodule, folder / "figures", history, projection)
-    write_report(results, datamodule.title, folder / "report.md")
-    write_metrics(results, folder / "metrics.json")
+        save_figures(module, datamodule, folder / "figures", history_of(ckpt_path), projection)
     log.info("%s", summarize(results, datamodule.title, folder))
 
 

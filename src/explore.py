@@ -45,14 +45,16 @@ def explore(
     from autoencoder.checkpoints import restore
     from autoencoder.explorer import check_output, write_explorer
     from autoencoder.noise import silence_known_noise
+    from autoencoder.paths import expand_home
     from autoencoder.runs import write_metrics
 
     imports_done()
     silence_known_noise()
     Path(paths["output_dir"], "metrics.json").unlink(missing_ok=True)  # of a former page: it marks a job as finished
-    checkpoint = Path(ckpt_path).absolute()
-    run = checkpoint.parents[1] if checkpoint.parent.name == "checkpoints" else checkpoint.parent
-    page = Path(output) if output else run / "explorer.html"
+    checkpoint = expand_home(ckpt_path).absolute()
+    in_run = checkpoint.parent.name == "checkpoints"
+    run = checkpoint.parent.parent if in_run else checkpoint.parent
+    page = expand_home(output) if output else run / "explorer.html"
     module, datamodule = restore(ckpt_path, data_dir)
     check_output(page)  # before the minutes, not after
     metrics = _metrics(run, checkpoint, module, datamodule)
@@ -63,12 +65,16 @@ def explore(
 
 
 def _metrics(run: Path, checkpoint: Path, module: "AutoencoderModule", datamodule: "ImageDataModule") -> dict[str, Any]:
-    """The run's own figures, which are those of its best checkpoint; measured where there are none."""
+    """The run's own figures, which are those of its best checkpoint; measured where there are none.
+
+    Of another run's folder, into which a checkpoint was copied, the figures are not used.
+    """
+    from autoencoder.checkpoints import history_of
     from autoencoder.evaluation import evaluate
     from autoencoder.report import describe_model
 
     file = run / "metrics.json"
-    if checkpoint.name == "best.ckpt" and file.is_file():
+    if history_of(checkpoint) and checkpoint.name == "best.ckpt" and file.is_file():
         try:
             metrics: dict[str, Any] = dict(json.loads(file.read_text(encoding="utf-8")))
         except (ValueError, TypeError):

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.errors import InputError, one_line_errors
 from autoencoder.process import imports_done, short_process
+from autoencoder.processes import check_processes, folder_overrides
 from autoencoder.resume import Start, expand_resume, started
 
 if TYPE_CHECKING:
@@ -40,14 +41,12 @@ def run(config: DictConfig) -> float | None:
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     with one_line_errors(keep_going=in_sweep):
         from autoencoder.config_check import check_config
+        from autoencoder.trainer_check import check_trainer
 
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         with started(config, settings) as start:
             check_config(settings, Path(__file__), "train", given=("start",))
-            if in_sweep and settings["trainer"].get("strategy") == "ddp":
-                raise InputError(
-                    "trainer.strategy=ddp starts its command once more a device, a whole sweep too: leave out -m"
-                )
+            check_trainer(settings["trainer"], settings["callbacks"])
             if not in_sweep and (sweep := HydraConfig.get().runtime.choices.get("sweep")):
                 raise InputError(f"sweep={sweep} is of several runs: add -m, or leave it out")
             val_mse = start.report() if start.finished else train(**settings, start=start)
@@ -78,14 +77,16 @@ def train(
     from lightning.pytorch import Trainer, seed_everything
     from lightning.pytorch.callbacks import LambdaCallback
 
-    from autoencoder.checkpoints import WholeFiles, check_goes_on, load_best, start_from
+    from autoencoder.checkpoints import WholeFiles, check_goes_on, load_best, read_checkpoint, start_from
+    from autoencoder.config_check import with_image_shape
     from autoencoder.evaluation import evaluate
     from autoencoder.fit_clock import FitClock
+    from autoencoder.left_out import left_out_if_it_fails
     from autoencoder.noise import silence_known_noise
     from autoencoder.pictures import save_reconstructions
     from autoencoder.report import describe_run, log_outcome, noted_if_it_ends_early, summarize
     from autoencoder.report_card import write_report
-    from autoencoder.run_logs import cut_logs
+    from autoencoder.run_logs import cut_logs, going_on
     from autoencoder.runs import write_metrics
     from autoencoder.slurm import settle_slurm
     from autoencoder.stopping import StopBetweenSteps
@@ -98,20 +99,30 @@ def train(
     if trainer.get("accelerator") == "cpu":  # undo Lightning's "1": Adam then looks for a GPU driver in every step
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     torch.set_flush_denormal(True)  # the optimisers' running averages sink to numbers that a CPU adds ten times slower
+    folder = start.folder
+    former = read_checkpoint(folder.last) if start.goes_on else {}
+    loggers = going_on(logger or {}, former.get("logger_runs", {}))
     datamodule = build(data)
+    datamodule.setup()  # before the model, whose shape follows from the images
+    model = with_image_shape(model, datamodule.image_shape)
+    if explorer:
+        from autoencoder.explorer import check_explorable
+
+        check_explorable(datamodule.image_shape)
     module = build(model, optimizer=build(optimizer), scheduler=build(scheduler))
     recorder, clock, stop = LambdaCallback(on_fit_start=lambda *_: start.record()), FitClock(), StopBetweenSteps()
     fitter: Trainer = build(
         trainer,
         callbacks=[recorder, clock, *(build(part) for part in callbacks.values() if part), stop],
-        logger=[build(part) for part in (logger or {}).values() if part],
+        logger=[build(part) for part in loggers.values() if part],
         plugins=[WholeFiles(), *build(trainer.get("plugins") or [])],
     )
-    folder = start.folder
+    check_processes(fitter, HydraConfig.get().mode == RunMode.MULTIRUN)
     begun = folder.record.exists()  # by a run that was killed before its first checkpoint, if nothing goes on
     log_lengths: dict[str, int] | None = {} if begun else None
     if start.goes_on:
-        log_lengths = check_goes_on(folder.last, module, datamodule, start.changes)
+        check_goes_on(folder.last, former, module, datamodule, start.changes)
+        log_lengths = former.get("logs")
         start.announce()
     elif ckpt_path:
         start_from(ckpt_path, module)
@@ -129,8 +140,10 @@ def train(
         metrics |= describe_run(seed, fitter, module, datamodule, clock.seconds)
         metrics |= evaluate(module, datamodule)
         write_metrics(metrics, folder.metrics)
-        write_report(metrics, datamodule.title, folder.path / "report.md")
-        save_reconstructions(module, datamodule, metrics["test/mse"], folder.path / "reconstructions.png")
+        with left_out_if_it_fails("report.md"):
+            write_report(metrics, datamodule.title, folder.path / "report.md")
+        with left_out_if_it_fails("reconstructions.png"):
+            save_reconstructions(module, datamodule, metrics["test/mse"], folder.path / "reconstructions.png")
         if figures:
             from autoencoder.figures import save_figures
 
@@ -138,8 +151,11 @@ def train(
         if explorer:
             from autoencoder.explorer import write_explorer
 
-            write_explorer(module, datamodule, metrics, folder.path / "explorer.html")
-        log_outcome(fitter, {"model": model, "data": data, "optimizer": optimizer, "scheduler": scheduler}, metrics)
+            with left_out_if_it_fails("explorer.html"):
+                write_explorer(module, datamodule, metrics, folder.path / "explorer.html")
+        settings = {"model": model, "data": data, "optimizer": optimizer, "scheduler": scheduler}
+        with left_out_if_it_fails("the loggers' last entry"):
+            log_outcome(fitter, settings, metrics)
     log.info("%s", summarize(metrics, datamodule.title, folder.path))
     val_mse: float | None = metrics["val/mse"]
     return val_mse
@@ -147,4 +163,5 @@ def train(
 
 if __name__ == "__main__":
     with short_process(), one_line_errors():
+        sys.argv[1:1] = folder_overrides()
         main()

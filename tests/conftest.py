@@ -86,7 +86,7 @@ def run_evaluate(folder: Path, *overrides: str) -> dict[str, object]:
 
 def read_metrics(folder: Path) -> dict[str, object]:
     """A run's metrics.json."""
-    return json.loads((folder / "metrics.json").read_text())
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -96,7 +96,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=300,
         stdin=subprocess.DEVNULL,
     )

@@ -144,7 +144,7 @@ def test_a_mistake_is_answered_with_what_was_meant(override, message, tmp_path, 
 def test_a_mistake_in_an_experiment_file(content, message, tmp_path):
     folder = tmp_path / "configs" / "experiment"
     folder.mkdir(parents=True)
-    (folder / "mine.yaml").write_text(f"# @package _global_\n{content}\n")
+    (folder / "mine.yaml").write_text(f"# @package _global_\n{content}\n", encoding="utf-8")
     overrides = (f"hydra.searchpath=[{tmp_path / 'configs'}]", "experiment=mine", f"paths.log_dir={tmp_path}")
     assert message in refuse(TRAIN, *overrides)
 
@@ -270,4 +270,4 @@ def test_no_checkpoint_is_ever_unpickled_in_full():
     for folder in ("src", "configs", "benchmarks"):
         for file in Path(ROOT, folder).rglob("*.*"):
             if file.suffix in (".py", ".yaml"):
-                assert "weights_only=False" not in file.read_text().replace(" ", ""), file
+                assert "weights_only=False" not in file.read_text(encoding="utf-8").replace(" ", ""), file

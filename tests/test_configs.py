@@ -47,7 +47,7 @@ def test_each_file_composes_checks_and_builds(file, tmp_path):
     group, name = file.parts
     choice = f"{group}=[{name}]" if group == "logger" else f"{group}={name}"
     settings = composed(tmp_path, choice)
-    check_config(settings, ROOT / "src" / "train.py", "train")
+    check_config(settings, ROOT / "src" / "train.py", "train", given=("start",))
     module = instantiate(
         settings["model"],
         optimizer=instantiate(settings["optimizer"]),
@@ -73,7 +73,7 @@ def test_the_groups_are_those_of_the_contract():
 
 def test_each_file_says_in_its_first_line_what_it_is_for():
     for path in CONFIGS.rglob("*.yaml"):
-        lines = [line for line in path.read_text().splitlines() if not line.startswith("# @package")]
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")]
         assert lines[0].startswith("# "), path
 
 
@@ -128,4 +128,4 @@ def test_no_file_sets_a_key_twice():
 
     Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     for path in CONFIGS.rglob("*.yaml"):
-        yaml.load(path.read_text(), Strict)
+        yaml.load(path.read_text(encoding="utf-8"), Strict)

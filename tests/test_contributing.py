@@ -32,13 +32,13 @@ def write_example(folder: Path) -> list[Path]:
 
 
 @pytest.fixture
-def example(tmp_path, monkeypatch) -> tuple[str, ...]:
+def example(tmp_path) -> tuple[str, ...]:
     """The example as a part of the package; returns what a command needs to find its config."""
     assert [path.suffix for path in write_example(tmp_path)] == [".py", ".yaml"]
-    monkeypatch.setattr(autoencoder, "__path__", [*autoencoder.__path__, str(tmp_path / "src" / "autoencoder")])
-    monkeypatch.delitem(sys.modules, "autoencoder.conv", raising=False)
+    autoencoder.__path__.append(str(tmp_path / "src" / "autoencoder"))
     yield (f"hydra.searchpath=[file://{tmp_path}/configs]", "model=conv")
-    sys.modules.pop("autoencoder.conv", None)
+    autoencoder.__path__.pop()
+    del sys.modules["autoencoder.conv"]
 
 
 def test_it_trains_and_is_evaluated_explored_and_gone_on_with(example, tmp_path):

@@ -1,10 +1,11 @@
 """How a command ends that does not finish: Ctrl-C is one line, and a bug leaves its traceback in the log, too."""
 
+import os
 import subprocess
 import sys
 
 import pytest
-from conftest import QUICK, call, run_train
+from conftest import QUICK, ROOT, call, run_train
 from lightning.pytorch import Callback
 
 import train
@@ -48,7 +49,9 @@ with short_process(), one_line_errors():
 )
 def test_ctrl_c_is_one_line_and_130(action, tmp_path):
     code = SCRIPT.format(action=action)
-    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "stopped by Ctrl-C\n")
 
 

@@ -21,7 +21,7 @@ def test_figures_equal_the_runs(run, tmp_path):
     assert metrics["test/probe_accuracy"] > metrics["random/test_probe_accuracy"]
     assert {"test/dead_dimensions", "test/effective_rank", "pca/test_ssim_class_9"} <= metrics.keys()
     assert (tmp_path / "reconstructions.png").read_bytes() == (run / "reconstructions.png").read_bytes()
-    assert "## Each class" in (tmp_path / "report.md").read_text()
+    assert "## Each class" in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert len(list((tmp_path / "figures").iterdir())) == 14
 
 

@@ -300,7 +300,9 @@ def test_data_cannot_end_its_element(digits):
     content = build_page(data)
     assert "</script><b>" not in content and content.count("</script>") == 2
     assert "&lt;/script&gt;&lt;b&gt;{{data}}" in content
-    scripts = "".join((ROOT / "src" / "autoencoder" / "explorer" / name).read_text() for name in SCRIPTS)
+    scripts = "".join(
+        (ROOT / "src" / "autoencoder" / "explorer" / name).read_text(encoding="utf-8") for name in SCRIPTS
+    )
     assert "innerHTML" not in scripts and "http" not in scripts
 
 
@@ -319,23 +321,23 @@ def test_the_command_writes_into_the_run_or_elsewhere(run, tmp_path):
     best = f"ckpt_path={copy}/checkpoints/best.ckpt"
     for _ in range(2):  # an explorer page may be written again
         call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", best)
-    page = (copy / "explorer.html").read_text()
+    page = (copy / "explorer.html").read_text(encoding="utf-8")
     assert MARKER in page and f"{read_metrics(copy)['test/mse']:.4f}" in page
     shutil.copy(copy / "checkpoints" / "best.ckpt", tmp_path / "alone.ckpt")
     call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", f"ckpt_path={tmp_path}/alone.ckpt", "precision=single")
-    assert '"precision":"single"' in (tmp_path / "explorer.html").read_text()
+    assert '"precision":"single"' in (tmp_path / "explorer.html").read_text(encoding="utf-8")
     call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", best, f"output={tmp_path}/other.html")
-    assert (tmp_path / "other.html").read_text() == page
-    (copy / "metrics.json").write_text("{")
+    assert (tmp_path / "other.html").read_text(encoding="utf-8") == page
+    (copy / "metrics.json").write_text("{", encoding="utf-8")
     with pytest.raises(SystemExit):
         call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", best)
-    assert (copy / "explorer.html").read_text() == page
+    assert (copy / "explorer.html").read_text(encoding="utf-8") == page
 
 
 def test_what_is_no_explorer_page_is_not_overwritten(run, tmp_path):
     best = f"ckpt_path={run}/checkpoints/best.ckpt"
     mine = tmp_path / "mine.html"
-    mine.write_text("<p>mine</p>")
+    mine.write_text("<p>mine</p>", encoding="utf-8")
     for output, message in (
         (mine, "is no explorer page"),
         (tmp_path, "is not a file"),
@@ -343,6 +345,6 @@ def test_what_is_no_explorer_page_is_not_overwritten(run, tmp_path):
     ):
         line = refuse("src/explore.py", best, f"output={output}", f"paths.log_dir={tmp_path}/logs")
         assert message in line and f"output={output}" in line
-    assert mine.read_text() == "<p>mine</p>"
+    assert mine.read_text(encoding="utf-8") == "<p>mine</p>"
     line = refuse("src/explore.py", best, "precision=double", f"paths.log_dir={tmp_path}/logs")
     assert "precision must be 'half' or 'single', got 'double'" in line

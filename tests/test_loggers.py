@@ -14,7 +14,7 @@ PICTURES = {"reconstructions", "errors/worst", "errors/median", "latents/travers
 
 def test_csv_holds_the_same_scalars(tmp_path):
     run_train(tmp_path, *QUICK, "logger=[tensorboard,csv]")
-    with (tmp_path / "csv" / "metrics.csv").open() as file:
+    with (tmp_path / "csv" / "metrics.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert set(rows[0]) >= TAGS | {"latents/variance/31", "test/mse_of_class/9"}
     (figure,) = (row["test/mse"] for row in rows if row["test/mse"])

@@ -1,15 +1,58 @@
-"""The README's notebook lines run as they stand."""
+"""A notebook does what a command does: the README's lines run as they stand, images at hand are data like any."""
 
 import re
+from typing import get_args
 
+import numpy as np
+import pytest
 from conftest import ROOT
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from autoencoder import AutoencoderModule, ImageDataModule
+from autoencoder.checkpoints import restore
+from autoencoder.error_views import ErrorPerClass, WorstAndMedian
+from autoencoder.errors import InputError
+from autoencoder.evaluation import Metric, evaluate
+from autoencoder.explorer import check_explorable
+from autoencoder.figures import save_figures
+from autoencoder.latent_views import Interpolations, Traversals
+from autoencoder.pictures import Reconstructions
+from autoencoder.projector import Projector
 
 
 def test_the_python_block_of_the_readme(run, tmp_path, monkeypatch):
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
-    code = code.replace("RUN/", f"{run}/").replace("ImageDataModule()", "ImageDataModule('mnist_5k', val_size=500)")
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL).group(1)
+    code = code.replace("RUN/", f"{run}/").replace("ImageDataModule()", "ImageDataModule('mnist_5k')")
     code = code.replace("max_epochs=3", "max_epochs=1, accelerator='cpu', logger=False, log_every_n_steps=1")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(code, names)
     assert names["latents"].shape == (500, 16) and names["trained"].latent_dim == 8
+
+
+@pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")
+@pytest.mark.parametrize("shape", [(40, 7, 9), (40, 3, 8, 8)])
+def test_images_at_hand_are_trained_on_measured_and_drawn(shape, tmp_path):
+    """Without labels, grey or in colour, with every view that a logger shows."""
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    data = ImageDataModule.from_arrays(images, images[:12], name="noise", batch_size=16)
+    module = AutoencoderModule(latent_dim=2, hidden_dims=[8], image_shape=data.image_shape)
+    views = [Reconstructions(), WorstAndMedian(), ErrorPerClass(), Traversals(), Interpolations(), Projector()]
+    logger = TensorBoardLogger(tmp_path, name="tensorboard", version="")
+    trainer = Trainer(
+        **{"max_epochs": 1, "accelerator": "cpu", "logger": logger, "callbacks": views, "log_every_n_steps": 1},
+        **{"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False},
+    )
+    trainer.fit(module, data)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    measured = evaluate(module, data, get_args(Metric))
+    assert measured["test/mse"] > 0 and "test/ssim" in measured and "test/probe_accuracy" not in measured
+    names = save_figures(module, data, tmp_path / "figures")
+    assert {"reconstructions", "interpolations", "class_errors", "latent_map"} <= set(names)
+    assert AutoencoderModule.load_from_checkpoint(tmp_path / "last.ckpt").image_shape == data.image_shape
+    with pytest.raises(InputError, match="was trained on noise, which"):
+        restore(tmp_path / "last.ckpt")
+    if len(shape) == 4:
+        with pytest.raises(InputError, match="images of one channel, these have 3"):
+            check_explorable(data.image_shape)

@@ -25,7 +25,7 @@ def main():
     print("collecting", gc.isenabled())
     store = ConfigStore.instance()
     print("one store", copy.deepcopy(store) is store)
-    globals()["kept"] = file = open("open.txt", "w")
+    globals()["kept"] = file = open("open.txt", "w", encoding="utf-8")
     file.write("written")
     {ending}
 
@@ -41,7 +41,7 @@ with short_process():
 
 def run(folder: Path, ending: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", SCRIPT.format(ending=ending)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_the_process_ends_without_teardown_and_loses_nothing(tmp_path: Path, end
     ended = run(tmp_path, ending)
     assert (ended.returncode, ended.stderr) == (code, said)
     assert ended.stdout.split("\n") == ["collecting False", "collecting True", "one store True", "handled", ""]
-    assert (tmp_path / "open.txt").read_text() == "written"
-    assert (tmp_path / "log.txt").read_text().endswith("logged\n")
+    assert (tmp_path / "open.txt").read_text(encoding="utf-8") == "written"
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8").endswith("logged\n")
 
 
 def test_a_bug_keeps_its_traceback_and_pythons_own_end(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_bug_keeps_its_traceback_and_pythons_own_end(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "ZeroDivisionError" in ended.stderr
     assert ended.stderr.endswith("taken apart")
-    assert (tmp_path / "open.txt").read_text() == "written"
+    assert (tmp_path / "open.txt").read_text(encoding="utf-8") == "written"
 
 
 def test_without_a_short_process_nothing_changes() -> None:
@@ -86,7 +86,7 @@ with short_process():
     print("used")
 """
     command = [sys.executable, "-c", script]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "used\n", "")
 
 

@@ -22,7 +22,7 @@ def fenced_commands() -> list[str]:
     """The lines of all ```bash blocks, without comments and variables set in front."""
     commands = []
     for document in DOCUMENTS:
-        for block in re.findall(r"```bash\n(.*?)```", document.read_text(), re.DOTALL):
+        for block in re.findall(r"```bash\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
             lines = (line.split("  #")[0].strip() for line in block.replace("\\\n", " ").splitlines())
             commands += [line for line in lines if line and not line.startswith("#")]
     return sorted(set(commands))
@@ -37,8 +37,8 @@ def test_there_are_commands_to_run():
 def test_command(line, run, tmp_path):
     words = [word for word in shlex.split(line) if not re.fullmatch(r"[A-Z_]+=.*", word)]
     program = Path(words[0]).name
-    if "RUN/" in line:
-        words = [word.replace("RUN/", f"{tmp_path}/run/") for word in words]
+    if "RUN" in line:
+        words = [re.sub(r"\bRUN\b", f"{tmp_path}/run", word) for word in words]
         shutil.copytree(run, tmp_path / "run")
     if program == "make":
         subprocess.run([*words, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
@@ -55,8 +55,9 @@ def test_command(line, run, tmp_path):
         result = command(*words[1:], f"paths.log_dir={tmp_path}")
         assert result.returncode == 1 and f"pip install -e '.[{absent[0]}]'" in result.stderr + result.stdout
     elif words[:2] == ["python", "src/train.py"]:
-        extra = ["model.latent_dim=8", "data.batch_size=32", "trainer.max_epochs=4"] if "RUN/" in line else []
-        result = command("src/train.py", *words[2:], *TINY, *extra, f"paths.log_dir={tmp_path}")
+        tiny = () if "resume=" in line else TINY  # a run keeps its data
+        extra = ["model.latent_dim=8"] if "ckpt_path=RUN" in line else []
+        result = command("src/train.py", *words[2:], *tiny, *extra, f"paths.log_dir={tmp_path}")
         assert result.returncode == 0, result.stderr
     elif program == "python" and words[1].startswith("src/"):
         result = command(words[1], *words[2:], f"paths.log_dir={tmp_path}")
@@ -67,7 +68,9 @@ def test_command(line, run, tmp_path):
 
 def test_every_file_that_the_documents_name_is_there():
     for document in DOCUMENTS:
-        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / link).exists(), (document, link)
-        for name in re.findall(r"`((?:src|configs|tests|benchmarks|docs)/[\w/.]+\.\w+)`", document.read_text()):
+        for name in re.findall(
+            r"`((?:src|configs|tests|benchmarks|docs)/[\w/.]+\.\w+)`", document.read_text(encoding="utf-8")
+        ):
             assert (ROOT / name).exists() or "NAME" in name, (document, name)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from lightning.pytorch import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
+from autoencoder import stopping
 
 STUDY = ("experiment=quick", "trainer.max_epochs=3", "model.latent_dim=4", "model.hidden_dims=[16]")
 # Views that say nothing of the training; the run's own files, curves and best are what counts here.
@@ -64,7 +66,7 @@ def stop_at(folder, step, *overrides, name="SIGINT"):
 def assert_same_run(one, other):
     assert_same_weights(weights(one), weights(other))
     assert_same_weights(weights(one, "best"), weights(other, "best"))
-    assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
+    assert (one / "history.csv").read_text(encoding="utf-8") == (other / "history.csv").read_text(encoding="utf-8")
     assert curves(one) == curves(other)
     times = ("fit_seconds", "images_per_second")
     one_metrics, other_metrics = (
@@ -170,7 +172,7 @@ def test_other_settings_into_a_taken_folder_are_refused_and_leave_it_as_it_was(t
     [
         ("model.latent_dim=5", "model.latent_dim was 4"),
         ("data.batch_size=64", "data.batch_size was 32"),
-        ("data.val_size=100", "data.val_size was 500"),
+        ("data.val_size=100", "data.val_size was None"),
         ("optimizer=adam", "optimizer._target_ was autoencoder.optimizers.muon"),
         ("seed=3", "seed was 0"),
         ("trainer.devices=2", "trainer.devices was 1"),
@@ -309,10 +311,10 @@ def test_two_runs_into_one_folder_the_second_is_refused(tmp_path):
         (("resume=.", "-m", "seed=0,1"), "leave out -m"),
     ],
 )
-def test_a_run_that_cannot_be_resumed_is_one_line(arguments, said, capfd):
+def test_a_run_that_cannot_be_resumed_is_one_line(arguments, said, caplog):
     with pytest.raises(SystemExit) as stopped:
         call(train.main, *arguments)
-    assert stopped.value.code == 1 and said in "".join(capfd.readouterr())
+    assert stopped.value.code == 1 and said in caplog.text
 
 
 def test_a_refused_run_leaves_no_folder_and_latest_leads_to_the_last_one(tmp_path, capfd):
@@ -345,3 +347,41 @@ def test_metrics_of_a_broken_file_do_not_stop_a_run(tmp_path, whole):
     call(train.main, f"resume={tmp_path / 'copy'}")
     metrics = json.loads((tmp_path / "copy" / "metrics.json").read_text())
     assert metrics["status"] == "finished" and metrics["test/mse"] == read_metrics(whole)["test/mse"]
+
+
+class ImpatientAt(Callback):
+    """Sends Ctrl-C twice in the middle of a step, the second time long after the first."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_before_zero_grad(self, trainer, pl_module, optimizer):
+        if trainer.global_step == self.step:
+            stopping.time = SimpleNamespace(monotonic=iter([0.0, 10.0]).__next__)
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_second_ctrl_c_stops_in_the_middle_of_a_step_and_saves_nothing_half_done(tmp_path, whole, monkeypatch):
+    monkeypatch.setattr(stopping, "time", time)
+    with pytest.raises(SystemExit) as stopped:
+        run_train(tmp_path, *STUDY, *LIGHT, "+callbacks.stopper={_target_: test_resume.ImpatientAt, step: 160}")
+    assert stopped.value.code == 130
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 125
+    monkeypatch.undo()
+    call(train.main, f"resume={tmp_path}", "~callbacks.stopper")
+    assert_same_run(tmp_path, whole)
+
+
+def test_a_run_stopped_while_it_is_measured_goes_on_with_measuring(tmp_path, whole, monkeypatch, capfd):
+    def stop(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("autoencoder.evaluation.evaluate", stop)
+    with pytest.raises(SystemExit) as stopped:
+        run_train(tmp_path, *STUDY, *LIGHT)
+    assert stopped.value.code == 143
+    assert "stopped after its last epoch, before it was measured; go on with" in capfd.readouterr().out
+    monkeypatch.undo()
+    run_train(tmp_path, *STUDY, *LIGHT)
+    assert_same_run(tmp_path, whole)

@@ -132,7 +132,7 @@ def test_without_fallback_it_is_an_error_that_says_what_to_do(tmp_path, no_mirro
 
 
 def test_a_folder_that_cannot_be_made_counts_as_no_download(tmp_path, no_mirror):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="neither in"):
         load_images("mnist", tmp_path / "file", offline_fallback=False)
 
@@ -175,3 +175,71 @@ def test_images_and_labels_of_different_sets_are_refused(tmp_path):
     shutil.copy(raw / FILES[3], raw / FILES[1])
     with pytest.raises(InputError, match="do not match"):
         load_images("mnist", tmp_path, False)
+
+
+@pytest.mark.parametrize("name", ["{}.idx{}-ubyte", "{}.idx{}-ubyte.gz", "{}-idx{}-ubyte.gz"])
+@pytest.mark.parametrize("folder", ["MNIST/raw", "."])
+def test_files_are_found_by_each_of_their_names_in_either_place(tmp_path, name, folder):
+    write_dataset(tmp_path / "written")
+    for file in FILES:
+        stem, _, rest = file.partition("-idx")
+        path = tmp_path / folder / name.format(stem, rest[0])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = (tmp_path / "written" / file).read_bytes()
+        path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    assert load_images("mnist", tmp_path, offline_fallback=False).train_images.shape == (60, 1, 28, 28)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_nothing_is_made_in_a_data_folder_where_no_download_succeeds(tmp_path, no_mirror, exists):
+    folder = tmp_path / "data"
+    if exists:
+        folder.mkdir()
+    load_images("mnist", folder, offline_fallback=True)
+    load_images("mnist_5k", folder, offline_fallback=False)
+    assert list(tmp_path.rglob("*")) == ([folder] if exists else [])
+
+
+def test_a_download_leaves_the_four_files_alone(tmp_path, mirror):
+    load_images("mnist", tmp_path / "data", offline_fallback=False)
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {f"data/MNIST/raw/{name}" for name in FILES}
+
+
+def test_a_folder_that_cannot_be_written_to_is_not_downloaded_for(tmp_path, mirror, monkeypatch):
+    _, requests = mirror
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as for anyone but root, who may write anywhere
+    with pytest.raises(InputError, match="cannot be written to"):
+        load_images("mnist", tmp_path, offline_fallback=False)
+    assert not requests and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("refused", ["is_file", "read_bytes"])
+def test_files_that_must_not_be_read_are_one_line(tmp_path, monkeypatch, no_mirror, refused):
+    write_dataset(tmp_path / "MNIST" / "raw")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, refused, refuse)
+    with pytest.raises(InputError, match="Permission denied"):
+        load_images("mnist", tmp_path, offline_fallback=False)
+
+
+@pytest.mark.parametrize("train, test, message", [(0, 20, "holds no images"), (60, 0, "holds no images")])
+def test_files_without_images_are_named(tmp_path, train, test, message):
+    write_dataset(tmp_path, train=train, test=test)
+    with pytest.raises(InputError, match=message):
+        load_images("mnist", tmp_path, offline_fallback=False)
+
+
+def test_training_and_test_images_of_two_sizes_are_refused(tmp_path):
+    write_dataset(tmp_path)
+    write_idx(tmp_path / FILES[2], np.zeros((20, 30, 20)))
+    with pytest.raises(InputError, match="images of 28 x 28 pixels, t10k-images-idx3-ubyte of 30 x 20"):
+        load_images("mnist", tmp_path, offline_fallback=False)
+
+
+def test_the_home_of_nobody_is_a_folder_that_is_not_there(no_mirror):
+    with pytest.raises(InputError, match="~nobody-of-that-name"):
+        load_images("mnist", "~nobody-of-that-name/data", offline_fallback=False)

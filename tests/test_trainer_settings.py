@@ -159,11 +159,23 @@ def test_a_schedule_over_a_run_without_an_end_is_refused(tmp_path, capfd, overri
 
 
 def test_fit_seconds_count_all_sessions(tmp_path):
-    first = run_train(tmp_path / "first", *TINY, "trainer.max_epochs=2")["fit_seconds"]
-    path = tmp_path / "first" / "checkpoints" / "last.ckpt"
+    first = run_train(tmp_path, *TINY, "trainer.max_epochs=2")["fit_seconds"]
+    path = tmp_path / "checkpoints" / "last.ckpt"
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["callbacks"]["FitClock"]["seconds"] += 1000
     torch.save(checkpoint, path)
-    call(train.main, f"resume={tmp_path / 'first'}", "trainer.max_epochs=4")
-    second = read_metrics(tmp_path / "first")["fit_seconds"]
-    assert 1000 < second < 1010 and first < 10
+    call(train.main, f"resume={tmp_path}", "trainer.max_epochs=4")
+    assert 1000 < read_metrics(tmp_path)["fit_seconds"] < 1010 and first < 10
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+trainer.callbacks=null", "trainer.callbacks: callbacks is a group of its own here"),
+        ("+trainer.logger=true", "trainer.logger: logger is a group"),
+        ("+trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches must be greater than 0, got 0"),
+        ("+trainer.enable_checkpointing=false", "leave out their callback as well, callbacks.checkpoints=null"),
+    ],
+)
+def test_settings_that_mean_something_else_here_are_refused(tmp_path, capfd, override, message):
+    assert message in refusal(capfd, tmp_path, override)

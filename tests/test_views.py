@@ -107,7 +107,7 @@ def test_graph_and_config_can_be_read(run):
     events = read_events(run)
     assert "encoder" in str(events.Graph())
     text = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
-    assert text == f"```yaml\n{(run / '.hydra' / 'config.yaml').read_text()}\n```"
+    assert text == f"```yaml\n{(run / '.hydra' / 'config.yaml').read_text(encoding='utf-8')}\n```"
 
 
 def test_hyperparameters_are_plain_and_their_headlines_come_first(run):
@@ -120,11 +120,11 @@ def test_hyperparameters_are_plain_and_their_headlines_come_first(run):
 
 def test_the_projector_finds_as_many_points_labels_and_thumbnails(run):
     folder = run / "tensorboard"
-    config = (folder / "projector_config.pbtxt").read_text()
+    config = (folder / "projector_config.pbtxt").read_text(encoding="utf-8")
     for name in ("latents.tsv", "labels.tsv", "sprite.png"):
         assert f'"projector/{name}"' in config
     latents = np.loadtxt(folder / "projector" / "latents.tsv")
-    labels = (folder / "projector" / "labels.tsv").read_text().splitlines()
+    labels = (folder / "projector" / "labels.tsv").read_text(encoding="utf-8").splitlines()
     assert latents.shape == (500, 8) and len(labels) == 501 and labels[0] == "label\tmse"
     with Image.open(folder / "projector" / "sprite.png") as sprite:
         assert sprite.size == (23 * 28, 23 * 28)  # 23 x 23 >= 500

@@ -4,7 +4,8 @@ import os
 import pickle
 import random
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
@@ -21,8 +22,11 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from autoencoder.datamodule import ImageDataModule
 from autoencoder.errors import InputError
+from autoencoder.history import read_history
 from autoencoder.module import AutoencoderModule, DivergenceError
-from autoencoder.run_logs import log_lengths
+from autoencoder.paths import expand_home
+from autoencoder.run_logs import log_lengths, logger_runs
+from autoencoder.sources import FOLDERS, TITLES, find_files
 from autoencoder.stopping import Stopped
 
 
@@ -88,11 +92,13 @@ class BestAndLast(Checkpoint):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Saves where the run was told to stop; an error leaves the state after the last whole epoch."""
-        if isinstance(exception, Stopped) and trainer.global_step > self._saved_step:
+        can_save = isinstance(exception, Stopped) and exception.between_steps
+        if can_save and trainer.global_step > self._saved_step:
             self._save(trainer, pl_module, self.last_path)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["logs"] = log_lengths(trainer)
+        checkpoint["logger_runs"] = logger_runs(trainer)
 
     @property
     def best_model_path(self) -> str:
@@ -156,7 +162,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: if there is no file, or none that this project wrote whole.
     """
-    path = Path(path)
+    path = expand_home(path)
     if not path.is_file():
         raise InputError(
             f"ckpt_path={path}: there is no such file; a run's are in RUN/checkpoints/best.ckpt, last.ckpt"
@@ -185,19 +191,21 @@ def load_best(trainer: Trainer, module: AutoencoderModule) -> None:
 
 
 def check_goes_on(
-    path: str | Path, module: AutoencoderModule, datamodule: ImageDataModule, changed: Collection[str]
-) -> dict[str, int] | None:
+    path: Path,
+    checkpoint: dict[str, Any],
+    module: AutoencoderModule,
+    datamodule: ImageDataModule,
+    changed: Collection[str],
+) -> None:
     """Holds a run's last checkpoint against what is to go on from it.
 
-    Args: changed, the names of the settings that are not as they were.
-    Returns: how long the run's logs were, None where the checkpoint does not say.
+    Args: path, where it is; changed, the names of the settings that are not as they were.
     Raises: InputError if it was trained with another network, on other images or with another optimiser, or if a
         setting has changed that its schedule keeps in its own state.
     """
-    checkpoint = read_checkpoint(path)
-    _check_network(path, checkpoint, module)
     datamodule.setup()
     datamodule.load_state_dict(checkpoint["ImageDataModule"])
+    _check_network(path, checkpoint, module)
     optimizer = _check_optimizer(path, checkpoint, module)
     scheduler = module.make_scheduler(optimizer, 1)
     of_schedule = [key for key in changed if key.startswith(("optimizer.", "scheduler.", "trainer.max_"))]
@@ -206,7 +214,6 @@ def check_goes_on(
             f"{of_schedule[0]} cannot be changed on the way, since {type(scheduler).__name__} keeps it in its state: "
             f"leave it out, or start a new run with ckpt_path={path}"
         )
-    return checkpoint.get("logs")
 
 
 def start_from(path: str | Path, module: AutoencoderModule) -> None:
@@ -265,14 +272,63 @@ def _model_class(path: str | Path, name: str) -> type[AutoencoderModule]:
 def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderModule, ImageDataModule]:
     """The model and the data of a checkpoint, as its run had them, from the file alone.
 
-    Args: path, the checkpoint; data_dir, where the images are, if no longer where the run had them.
+    Args:
+        path: the checkpoint.
+        data_dir: where the images are; None for where the run had them, or else the folder that DATA_DIR names.
     Raises: InputError if the checkpoint is missing or broken, or its images are not to be had.
     """
+    path = expand_home(path)
     checkpoint = read_checkpoint(path)
     module = _model_class(path, checkpoint["model"]).load_from_checkpoint(path, map_location="cpu")
-    state = checkpoint["ImageDataModule"]
-    settings = dict(checkpoint["datamodule_hyper_parameters"]) | {name: state[name] for name in ("dataset", "val_size")}
-    settings |= {"offline_fallback": False} | ({"data_dir": data_dir} if data_dir else {})
+    trained = checkpoint["ImageDataModule"]
+    if trained["dataset"] not in TITLES:
+        raise InputError(
+            f"ckpt_path={path} was trained on {trained['dataset']}, which are in no file: in Python, load it with "
+            "AutoencoderModule.load_from_checkpoint and measure it with autoencoder.evaluation.evaluate"
+        )
+    settings = dict(checkpoint["datamodule_hyper_parameters"]) | {key: trained[key] for key in ("dataset", "val_size")}
+    settings |= {"offline_fallback": False, "data_dir": _folder_with_images(settings, data_dir)}
     datamodule = ImageDataModule(**settings)
+    datamodule.expect(trained)
     datamodule.setup()
+    if datamodule.image_shape != module.image_shape:
+        raise InputError(
+            f"ckpt_path={path} is of images of {list(module.image_shape)} (channels, height, width), "
+            f"those in {datamodule.data_dir} are {list(datamodule.image_shape)}: name another folder as data_dir"
+        )
     return module, datamodule
+
+
+def history_of(path: str | Path) -> Path | None:
+    """RUN/history.csv of a checkpoint RUN/checkpoints/NAME.ckpt, if its epochs are those that the checkpoint had.
+
+    None for a checkpoint in no run, or in the folder of another run.
+    """
+    path = expand_home(path).absolute()
+    file = path.parent.parent / "history.csv"
+    if path.parent.name != "checkpoints" or not file.is_file():
+        return None
+    callbacks = read_checkpoint(path).get("callbacks", {})
+    rows: list[dict[str, float]] = next(
+        (state["rows"] for name, state in callbacks.items() if name.startswith("History")), []
+    )
+    columns = read_history(file)
+    for epoch, row in enumerate(rows):
+        for name, value in row.items():
+            written = columns.get(name, [])[epoch : epoch + 1]
+            if value == value and written != [value]:  # NaN is not equal to itself
+                return None
+    return file if rows else None
+
+
+def _folder_with_images(settings: Mapping[str, Any], data_dir: str | None) -> str:
+    """Where to look for a checkpoint's images: `data_dir` if that is given; else the first folder that has them, of
+    the one that the run had and DATA_DIR; if none has, DATA_DIR, for a download."""
+    run_had, environment = settings["data_dir"], os.environ.get("DATA_DIR")
+    if data_dir or settings["dataset"] not in FOLDERS:
+        return data_dir or run_had
+    for folder in filter(None, (run_had, environment)):
+        with suppress(OSError):  # a folder that must not be searched
+            if find_files(settings["dataset"], expand_home(folder).absolute()):
+                return str(folder)
+    return environment or run_had

@@ -4,7 +4,7 @@ A setting's name, type and limits have one home: the typed signature of the clas
 takes it.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from autoencoder.errors import InputError, groups, missing_group, unknown_key
+from autoencoder.errors import InputError, arguments_of, groups, missing_group, unknown_key
 from autoencoder.limits import STRICT
 from autoencoder.signatures import Signature, any_signature, names_beside, signature_in, signature_of
 from autoencoder.spelling import did_you_mean, dotted_keys
@@ -95,6 +95,22 @@ def _import(target: str) -> Any:
         if not (error.name and home.startswith(error.name) and "." in home):  # something that it imports is missing
             raise
         return getattr(_import(home), name)
+
+
+def with_image_shape(model: Mapping[str, Any], image_shape: Sequence[int]) -> dict[str, Any]:
+    """A model's config with the shape of the images that it is to be trained on, if it takes one.
+
+    Args: model, its config; image_shape, channels, height and width of the data.
+    Raises: InputError if the config has another shape.
+    """
+    wanted = model.get("image_shape")
+    if wanted is not None and list(wanted) != list(image_shape):
+        raise InputError(
+            f"model.image_shape is {list(wanted)}, but the images are {list(image_shape)} "
+            "(channels, height, width): leave model.image_shape out, or name other images with data or DATA_DIR"
+        )
+    takes_one = "image_shape" in arguments_of(model.get("_target_"))
+    return {**model, "image_shape": list(image_shape)} if takes_one else dict(model)
 
 
 def _parts(node: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

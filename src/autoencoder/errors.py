@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from autoencoder.paths import assignment
 from autoencoder.signatures import signature_of
 from autoencoder.spelling import did_you_mean, dotted_keys
 
@@ -36,6 +37,7 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
+        check_letters(*sys.argv, os.environ.get("DATA_DIR", ""), os.getcwd())  # noqa: PTH109, a string is what is read
         yield
     except SystemExit as stop:
         if type(stop).__name__ == "SIGTERMException":  # Lightning's, with an exit code of 0
@@ -151,6 +153,18 @@ def _explain_building(error: BaseException) -> str | None:
     return line
 
 
+def check_letters(*texts: str) -> None:
+    """Raises: InputError if a text, of the command line or a path, came in bytes that are no text to Python here.
+
+    Such bytes reach Python as lone surrogates, which no UTF-8 file, of the config's for one, can hold.
+    """
+    for text in texts:
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            encoding = sys.getfilesystemencoding()
+            remedy = "rename it" if encoding == "utf-8" else "set PYTHONUTF8=1 in the environment"
+            raise InputError(f"{text!a} has letters that are not in this locale's encoding, {encoding}: {remedy}")
+
+
 def _is_raised_by_hydra(error: BaseException) -> bool:
     """Whether Hydra, before or after the run itself, was the last to call something."""
     return _callers(error)[-1:] in (["hydra"], ["omegaconf"])
@@ -185,9 +199,13 @@ def _explain_composition(error: BaseException) -> str:
         own = {key: value for key, value in _plain(parent).items() if key != "hydra"}
         elsewhere = [*dotted_keys(own, group), *(f"{group}.{name}" for name in arguments if group)]
         return unknown_key(key, [str(name) for name in own], elsewhere)
-    if kind == "LexerNoViableAltException" or "LexerNoViableAlt" in str(error):
-        return _fold(f"{error}: write KEY=VALUE without spaces, and a value of several words '\"in quotes\"'")
     text = " ".join(dict.fromkeys(str(part) for part in (error, unknown) if str(part)))
+    if type(error).__name__ == "OverrideParseException" and "=" in str(word := getattr(error, "override", "")):
+        key, _, value = str(word).partition("=")
+        said = _fold(text.split("See https")[0])
+        if (key, value) != (key.strip(), value.strip()):
+            return f"{said}: write KEY=VALUE without spaces beside ="
+        return f"{said}; if the value is meant as it stands: {assignment(key, value)}"
     return _fold(re.sub(r"Config search path:(\n?\s*provider=.*)*", "", text)) + _which_option(unknown, text)
 
 

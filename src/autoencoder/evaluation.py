@@ -1,8 +1,9 @@
 """What a trained model is worth: the figures of each split, with PCA's and a random encoder's beside them."""
 
+import logging
 from collections.abc import Callable, Collection, Iterable
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -13,8 +14,10 @@ from autoencoder.metrics import image_mse, psnr_db, sum_of_squares
 from autoencoder.module import AutoencoderModule
 from autoencoder.pca import PCA, fit_pca
 from autoencoder.pixels import normalize
-from autoencoder.probes import knn_accuracy, probe_accuracy
-from autoencoder.ssim import image_ssim
+from autoencoder.probes import knn_accuracy, probe_accuracy, split_held_out
+from autoencoder.ssim import has_ssim, image_ssim
+
+log = logging.getLogger(__name__)
 
 Metric = Literal["mse", "sse", "psnr", "ssim", "per_class", "knn", "probe", "latents"]
 QUICK: tuple[Metric, ...] = ("mse", "sse", "psnr", "ssim")  # at the end of each run
@@ -86,6 +89,7 @@ def evaluate(
 ) -> dict[str, float | None]:
     """The figures asked for, named as in `metrics.json`: the model's, and beside them those of its baselines.
 
+    What these images do not allow is left out, and the log says why.
     Test images take no part in any choice: PCA, neighbours and probes are fitted on the training images, the
     probes' C is chosen on the validation images.
 
@@ -98,6 +102,7 @@ def evaluate(
             latents: dead dimensions and effective rank, with those of PCA's latents beside them.
     """
     module.eval().to(datamodule.images.test_images.device)
+    metrics = measurable(metrics, datamodule)
     batches = datamodule.evaluation_batches
     pca = cache(lambda: fit_pca(batches("train"), module.latent_dim))  # fitted at most once, if at all
     figures: dict[str, float | None] = {}
@@ -115,6 +120,25 @@ def evaluate(
         figures |= _class_figures(pca(), "pca/test_", datamodule, metrics)
         figures |= _class_figures(random_encoder(module), "random/test_", datamodule, metrics)
     return figures
+
+
+def measurable(metrics: Collection[Metric], datamodule: ImageDataModule) -> tuple[Metric, ...]:
+    """Those of `metrics` that make sense on these images; the log says in a line each which do not, and why."""
+    images = datamodule.images
+    obstacles: dict[Metric, str] = {}
+    height, width = images.test_images.shape[2:]
+    if not has_ssim(height, width):
+        obstacles["ssim"] = f"images of {height} x {width} pixels are too small for its windows"
+    if len(images.test_images) < 2:
+        obstacles["latents"] = "a single test image has no spread"
+    labels = images.train_labels[datamodule.train_indices]
+    for name, fitted in (("knn", labels), ("probe", labels if datamodule.val_size else split_held_out(labels)[0])):
+        if len(fitted.unique()) < 2:
+            obstacles[cast(Metric, name)] = "the images that it learns from are of one class"
+    for name in metrics:
+        if name in obstacles:
+            log.info("%s is left out: %s", name, obstacles[name])
+    return tuple(name for name in metrics if name not in obstacles)
 
 
 def random_encoder(module: AutoencoderModule) -> AutoencoderModule:

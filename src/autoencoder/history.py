@@ -42,7 +42,7 @@ class History(Callback):
 def write_history(rows: list[dict[str, float]], path: Path) -> None:
     """Writes a line an epoch: epoch, train/mse, val/mse; what was not measured stays empty."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["epoch", *NAMES])
         writer.writeheader()
         writer.writerows(rows)
@@ -50,6 +50,6 @@ def write_history(rows: list[dict[str, float]], path: Path) -> None:
 
 def read_history(path: Path) -> dict[str, list[float]]:
     """The columns of a file of `write_history`; NaN where nothing was measured."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {name: [float(row[name] or "nan") for row in rows] for name in ("epoch", *NAMES)}

@@ -29,10 +29,17 @@ class Traversals(View):
 
 
 class Interpolations(View):
-    """A row a class: from its first test image to the next class's along a line in the latents, both at the ends."""
+    """A row a class: from its first test image to the next class's along a line in the latents, both at the ends.
+
+    Where there is one class, from its first image to its second; of a single test image there is nothing to show.
+    """
 
     def show(self, trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule, epoch: int) -> None:
         firsts = first_of_each_class(datamodule.images.test_labels)
+        if len(firsts) == 1:
+            firsts = torch.arange(min(2, len(datamodule.test_indices)))
+        if len(firsts) == 1:
+            return
         images = normalize(datamodule.images.test_images[firsts])
         latents = encode(module, images)
         lines = interpolation_latents(latents, latents.roll(-1, dims=0), STEPS)  # [classes, STEPS, K]
@@ -55,6 +62,8 @@ class LatentVariance(View):
 
     def show(self, trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule, epoch: int) -> None:
         latents = look_at_test_images(trainer, module, datamodule).latents
+        if len(latents) < 2:  # no variance
+            return
         scalars = {
             f"latents/variance/{dimension:02d}": value for dimension, value in enumerate(latents.var(0).tolist())
         }

@@ -72,7 +72,7 @@ class AutoencoderModule(LightningModule):
         latent_dim: width of the bottleneck.
         hidden_dims: widths of the encoder's hidden layers, from the image to the bottleneck; the decoder mirrors them.
         activation: between the layers.
-        image_shape: channels, height and width of the images.
+        image_shape: channels, height and width of the images; None for MNIST's, (1, 28, 28).
         compile: compile the network with torch.compile; a checkpoint's keys stay the same.
         optimizer: makes the optimiser from this module; `muon` with its defaults if None.
         scheduler: makes the schedule from the optimiser and the number of steps; `linear` if None.
@@ -102,14 +102,15 @@ class AutoencoderModule(LightningModule):
         latent_dim: Count = 32,
         hidden_dims: Sequence[Count] = (128, 64),
         activation: Activation = "relu",
-        image_shape: ImageShape = (1, 28, 28),
+        image_shape: ImageShape | None = None,
         compile: bool = False,
         optimizer: Callable[..., Any] | None = None,
         scheduler: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__()
-        hidden_dims, image_shape = list(hidden_dims), list(image_shape)
-        saved = {name: plain(name, value) for name, value in self._arguments.items() if name not in self.NOT_SAVED}
+        hidden_dims, image_shape = list(hidden_dims), list(image_shape or (1, 28, 28))
+        own = self._arguments | ({"image_shape": image_shape} if "image_shape" in self._arguments else {})
+        saved = {name: plain(name, value) for name, value in own.items() if name not in self.NOT_SAVED}
         self.save_hyperparameters(saved, logger=False)
         self.latent_dim = latent_dim
         self.image_shape = torch.Size(image_shape)
@@ -223,7 +224,6 @@ class AutoencoderModule(LightningModule):
 
         Raises: InputError from a schedule that needs this number, if the run has none.
         """
-        optimizer = self.make_optimizer(self)
         optimizer = self.make_optimizer(self)
         self._own_settings = [{key: group[key] for key in group if key != "params"} for group in optimizer.param_groups]
         if self.first_optimizer_state is not None:

@@ -1,6 +1,7 @@
 """What latents tell about the classes: nearest neighbours, and a linear probe."""
 
 import numpy as np
+from torch import Tensor
 
 from autoencoder.latents import Latents
 
@@ -31,8 +32,7 @@ def probe_accuracy(train: Latents, val: Latents | None, test: Latents) -> float:
     from sklearn.preprocessing import StandardScaler
 
     if val is None:
-        fitted = len(train.labels) - max(len(train.labels) // HELD_OUT, 1)
-        train, val = (Latents(*(part[kept] for part in train)) for kept in (slice(fitted), slice(fitted, None)))
+        train, val = (Latents(*parts) for parts in zip(*map(split_held_out, train), strict=True))
     scaler = StandardScaler().fit(_arrays(train)[0])
     fitted_on, *measured = ((scaler.transform(values), labels) for values, labels in map(_arrays, (train, val, test)))
     probe = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True)  # each C starts from the last one's weights
@@ -41,6 +41,12 @@ def probe_accuracy(train: Latents, val: Latents | None, test: Latents) -> float:
         probe.set_params(C=strength).fit(*fitted_on)
         accuracies.append([probe.score(*split) for split in measured])
     return float(max(accuracies, key=lambda pair: pair[0])[1])
+
+
+def split_held_out(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of the training images to fit on, and the last tenth, at least one, to choose C on."""
+    fitted = len(rows) - max(len(rows) // HELD_OUT, 1)
+    return rows[:fitted], rows[fitted:]
 
 
 def _arrays(latents: Latents) -> tuple[np.ndarray, np.ndarray]:

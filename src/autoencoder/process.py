@@ -21,6 +21,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 
 from autoencoder.errors import EarlyCtrlC
+from autoencoder.paths import expand_homes
 
 OPTIONS = (  # Hydra's
     *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--info"),
@@ -49,9 +50,10 @@ def short_process() -> Iterator[None]:
                 stream.flush()
         os._exit(code)
 
-    sys.argv[1:] = options_first(sys.argv[1:])
-    EarlyCtrlC.watch()
+    write_in_any_encoding()
     outlive_readers()
+    sys.argv[1:] = expand_homes(options_first(sys.argv[1:]))
+    EarlyCtrlC.watch()
     keep_one_config_store()
     sys.modules.setdefault("scipy.signal", ScipySignal("scipy.signal"))
     gc.disable()
@@ -119,6 +121,13 @@ class Unread(io.TextIOWrapper):
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, self.fileno())
         os.close(nothing)
+
+
+def write_in_any_encoding() -> None:
+    """Letters that the terminal's encoding lacks are written as their code, \\u2013 for a dash, and end no run."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def keep_one_config_store() -> None:

@@ -4,7 +4,7 @@ from math import ceil, sqrt
 from pathlib import Path
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.nn.functional import pad
@@ -30,8 +30,9 @@ CONFIG = """embeddings {{
 class Projector(View):
     """Writes the finished network's latents of the test images for TensorBoard's Projector tab."""
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Nothing: the projector shows one state of the network, the last."""
+    def looks_after(self, epoch: int) -> bool:
+        """Never: the projector shows one state of the network, the last."""
+        return False
 
     def show(self, trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule, epoch: int) -> None:
         look = look_at_test_images(trainer, module, datamodule)
@@ -58,13 +59,13 @@ def write_projector(folder: Path, latents: Tensor, errors: Tensor, images: Tenso
     rows = pad(latents[:count], (0, max(0, 3 - latents.shape[1]))).tolist()  # the tab draws no fewer than 3 dimensions
     line = "\t".join(["%.5g"] * len(rows[0])) + "\n"
     (folder / "projector").mkdir(parents=True, exist_ok=True)
-    (folder / "projector" / "latents.tsv").write_text("".join(line % tuple(row) for row in rows))
+    (folder / "projector" / "latents.tsv").write_text("".join(line % tuple(row) for row in rows), encoding="utf-8")
     pairs = zip(labels[:count].tolist(), errors[:count].tolist(), strict=True)
     table = "label\tmse\n" + "".join(f"{label}\t{error:.4f}\n" for label, error in pairs)
-    (folder / "projector" / "labels.tsv").write_text(table)
+    (folder / "projector" / "labels.tsv").write_text(table, encoding="utf-8")
     sprite = thumbnails(images[:count].cpu(), per_row).permute(1, 2, 0).squeeze(-1).numpy()
     Image.fromarray(sprite).save(folder / "projector" / "sprite.png", compress_level=1)
-    (folder / "projector_config.pbtxt").write_text(CONFIG.format(width=width, height=height))
+    (folder / "projector_config.pbtxt").write_text(CONFIG.format(width=width, height=height), encoding="utf-8")
 
 
 def thumbnails(images: Tensor, per_row: int) -> Tensor:

@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import shlex
 import subprocess
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from autoencoder.datamodule import ImageDataModule
 from autoencoder.errors import InputError
 from autoencoder.module import AutoencoderModule, DivergenceError
-from autoencoder.resume import assignment
+from autoencoder.paths import assignment, shown
 from autoencoder.runs import RunFolder, write_metrics
 from autoencoder.stopping import Stopped
 
@@ -86,7 +87,7 @@ def _say_where_it_stopped(folder: RunFolder, trainer: Trainer) -> str:
         where = "stopped after its last epoch, before it was measured"
     else:
         where = f"stopped in epoch {trainer.current_epoch + 1}" + (f" of {last}" if last and last > 0 else "")
-    return f"{where}; go on with: python src/train.py {assignment('resume', folder.path)}"
+    return f"{where}; go on with: python src/train.py {assignment('resume', shown(folder.path))}"
 
 
 def describe_model(module: AutoencoderModule, datamodule: ImageDataModule) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def log_outcome(trainer: Trainer, settings: Mapping[str, Mapping[str, Any]], met
     figures = {name: value for name, value in measured.items() if name.startswith(("test/", "pca/"))}
     if "val/mse" in measured:  # of best.ckpt, as the others; its own tag, since "val/mse" is the curve; sorted first
         figures = {"best/val/mse": measured["val/mse"], **figures}
-    compared = compared_settings(settings) | {"dataset": metrics["dataset"], "epochs": metrics["epochs"]}
+    compared = compared_settings(settings) | {name: metrics[name] for name in ("dataset", "val_size", "epochs")}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(compared, figures, trainer.global_step)
@@ -153,7 +154,7 @@ def _git_commit() -> str | None:
     """The checkout's commit, None where there is none."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -171,15 +172,29 @@ def summarize(metrics: Mapping[str, Any], title: str, folder: Path) -> str:
             f"{epochs} in {metrics['fit_seconds']:.1f} s, "
             f"{metrics['images_per_second']:,.0f} images/s on {metrics['device']}"
         )
-    shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
-    if (folder / "tensorboard").is_dir():
-        beside_others = folder.parent.name == "runs" or folder.parents[1].name == "multiruns"
-        logs = folder.parents[1] if beside_others else folder
-        rows.append(f"to look at {'the runs' if beside_others else 'it'}: tensorboard --logdir {os.path.relpath(logs)}")
+    rows += _next_commands(folder)
     written = ("metrics.json", "report.md", "reconstructions.png", "figures", "checkpoints", "explorer.html")
     files = [name + "/" * (folder / name).is_dir() for name in written if (folder / name).exists()]
-    rows += [f"files in {shown}:", *textwrap.wrap(", ".join(files), 80, initial_indent="  ", subsequent_indent="  ")]
+    rows += [
+        f"files in {shown(folder)}:",
+        *textwrap.wrap(", ".join(files), 80, initial_indent="  ", subsequent_indent="  "),
+    ]
     return "\n".join(rows)
+
+
+def _next_commands(folder: Path) -> list[str]:
+    """What to do with a run, as it is typed into a shell: with its curves and with its best checkpoint."""
+    best = folder / "checkpoints" / "best.ckpt"
+    commands = []
+    if (folder / "tensorboard").is_dir():
+        served = folder.is_relative_to(Path(os.environ.get("PROJECT_ROOT", "."), "logs").absolute())
+        options = "" if served else f" ARGS={shlex.quote(f'--logdir {shlex.quote(shown(folder))}')}"
+        commands.append(("its curves and pictures", f"make tensorboard{options}"))
+    if best.is_file():
+        argument = assignment("ckpt_path", shown(best))
+        commands.append(("more figures", f"python src/evaluate.py {argument}"))
+        commands.append(("a page to play with", f"python src/explore.py {argument}"))
+    return [f"{what}: {command}" for what, command in commands]
 
 
 def _test_table(metrics: Mapping[str, Any]) -> list[str]:

@@ -41,7 +41,7 @@ def format_report(metrics: Mapping[str, Any], title: str) -> str:
 
 def write_report(metrics: Mapping[str, Any], title: str, path: Path) -> None:
     """Writes `format_report` to `path`."""
-    path.write_text(format_report(metrics, title))
+    path.write_text(format_report(metrics, title), encoding="utf-8")
 
 
 def _class_table(metrics: Mapping[str, Any]) -> list[str]:

@@ -2,8 +2,6 @@
 
 import logging
 import os
-import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from autoencoder.errors import InputError
+from autoencoder.paths import assignment, quoted, shown
 from autoencoder.runs import (
     RunFolder,
     check_changes,
@@ -74,7 +73,7 @@ class Start:
 
     def announce(self) -> None:
         """Says that the run goes on, and with which other settings."""
-        log.info("going on with %s", self.folder.path)
+        log.info("going on with %s", shown(self.folder.path))
         for key, (before, now) in self.changes.items():
             log.info("  with another %s from here on: %s, before %s", key, now, before)
 
@@ -82,8 +81,11 @@ class Start:
         """Says that there is nothing to do; returns the finished run's `val/mse`."""
         metrics = self.finished or {}
         errors = "  ".join(f"{name} {metrics[name]:.4f}" for name in ("val/mse", "test/mse") if metrics.get(name))
-        log.info("finished before, with the same settings: %s  %s", self.folder.path, errors)
-        log.info("for more epochs: python src/train.py %s trainer.max_epochs=…", assignment("resume", self.folder.path))
+        log.info("finished before, with the same settings: %s  %s", shown(self.folder.path), errors)
+        log.info(
+            "for more epochs: python src/train.py %s trainer.max_epochs=…",
+            assignment("resume", shown(self.folder.path)),
+        )
         return metrics.get("val/mse")
 
 
@@ -210,18 +212,6 @@ def point_latest_to(folder: RunFolder, log_dir: Path) -> None:
         scratch.replace(latest)
     except OSError:
         scratch.unlink(missing_ok=True)
-
-
-def quoted(value: str) -> str:
-    """`value` as Hydra reads it on the right of an override."""
-    if re.fullmatch(r"[\w./:+-]+", value, re.ASCII):
-        return value
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def assignment(key: str, value: object) -> str:
-    """`key=value` as it is typed into a shell."""
-    return shlex.quote(f"{key}={quoted(str(value))}")
 
 
 def _replaces(given: str, recorded: str) -> bool:

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,10 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from autoencoder.runs import is_first_process
 
+RUN_ARGUMENTS: dict[str, Callable[[str], dict[str, str]]] = {  # of loggers that keep their runs elsewhere
+    "WandbLogger": lambda run: {"id": run, "resume": "allow"},
+    "MLFlowLogger": lambda run: {"run_id": run},
+}
 EVENTS, ROWS = "events.out.tfevents.*", "metrics.csv"  # TensorBoard's files, and CSVLogger's
 
 
@@ -38,6 +42,21 @@ def cut_logs(loggers: Iterable[Logger], folder: Path, lengths: Mapping[str, int]
             with scratch.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows(_read_rows(path)[: length + 1])  # the header, too
             scratch.replace(path)
+
+
+def logger_runs(trainer: Trainer) -> dict[str, str]:
+    """The names under which loggers keep this run outside its folder, by the logger's class."""
+    kept = {type(logger).__name__: logger.version for logger in trainer.loggers}
+    return {name: str(version) for name, version in kept.items() if name in RUN_ARGUMENTS and version}
+
+
+def going_on(loggers: Mapping[str, Any], runs: Mapping[str, str]) -> dict[str, Any]:
+    """The configs of loggers, by any name, so that each goes on with its own run among `logger_runs`."""
+    changed = {}
+    for name, part in loggers.items():
+        kind = str((part or {}).get("_target_", "")).rpartition(".")[2]
+        changed[name] = part | RUN_ARGUMENTS[kind](runs[kind]) if kind in RUN_ARGUMENTS and kind in runs else part
+    return changed
 
 
 def _log_files(loggers: Iterable[Logger], folder: Path) -> Iterator[tuple[str, Path]]:

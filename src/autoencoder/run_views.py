@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
 
+from autoencoder.left_out import left_out_if_it_fails
 from autoencoder.module import AutoencoderModule
 from autoencoder.step_hooks import idle_in_steps
 
@@ -19,9 +20,10 @@ class NetworkGraph(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         if loggers and trainer.is_global_zero and isinstance(pl_module, AutoencoderModule):
-            network = deepcopy(pl_module.network).cpu().float().eval()
-            with warnings.catch_warnings():  # TensorBoard's graphs have no source but torch.jit.trace
+            with left_out_if_it_fails("the network's graph"), warnings.catch_warnings():
+                # TensorBoard's graphs have no source but torch.jit.trace
                 warnings.filterwarnings("ignore", r"`torch\.jit\.trace", category=FutureWarning)
+                network = deepcopy(pl_module.network).cpu().float().eval()
                 for logger in loggers:
                     logger.experiment.add_graph(network, torch.zeros(1, *pl_module.image_shape))
 
@@ -40,9 +42,10 @@ class ConfigText(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not (trainer.is_global_zero and self.path.is_file()):
             return
-        text = self.path.read_text()
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_text("config", f"```yaml\n{text}\n```")
-            elif isinstance(logger, MLFlowLogger) and logger.run_id:
-                logger.experiment.log_text(logger.run_id, text, "config.yaml")
+        with left_out_if_it_fails("the config as text"):
+            text = self.path.read_text(encoding="utf-8")
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_text("config", f"```yaml\n{text}\n```")
+                elif isinstance(logger, MLFlowLogger) and logger.run_id:
+                    logger.experiment.log_text(logger.run_id, text, "config.yaml")

@@ -1,15 +1,15 @@
 """A run's folder: its files, who writes into it, and what its settings mean for a second start there."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from autoencoder.errors import InputError, explain
+from autoencoder.plain_json import to_json
+from autoencoder.processes import rank
 
 # Settings that change nothing of a run's result, as the beginnings of their names.
 UNCOUNTED = (
@@ -106,7 +106,7 @@ def removed_if_refused(folder: RunFolder) -> Iterator[None]:
 
 def is_first_process() -> bool:
     """Whether this is the one process of a run that writes its files: the first of those that share it."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+    return rank() == 0
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -118,10 +118,7 @@ def write_whole(path: Path, text: str) -> None:
 
 def write_metrics(metrics: Mapping[str, Any], path: Path) -> None:
     """Writes one flat JSON object, whole or not at all; what is infinite or not a number becomes null."""
-    finite = {
-        key: None if isinstance(value, float) and not isfinite(value) else value for key, value in metrics.items()
-    }
-    write_whole(path, json.dumps(finite, indent=2, allow_nan=False) + "\n")
+    write_whole(path, to_json(metrics) + "\n")
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

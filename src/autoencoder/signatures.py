@@ -60,15 +60,19 @@ def _load(name: str) -> "_Module | None":
         spec = importlib.util.find_spec(package) if package else None
     except (ImportError, ValueError):  # `__main__`, or an empty name
         spec = None
-    if spec is None or spec.origin is None:
+    if spec is None:
         return None
-    path = Path(spec.origin)
     if rest:
-        path = path.parent.joinpath(*rest)
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        paths = (Path(folder, *rest) for folder in spec.submodule_search_locations or ())
+        files = [path / "__init__.py" if path.is_dir() else path.with_suffix(".py") for path in paths]
+    else:
+        files = [Path(spec.origin)] if spec.origin else []
+    path = next((file for file in files if file.is_file()), None)
+    if path is None:
+        return None
     try:
         tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):  # no such file, or no Python in it
+    except (OSError, SyntaxError, ValueError):  # no Python in it
         return None
     return _Module(tree, name, path.name == "__init__.py")
 

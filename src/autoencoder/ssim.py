@@ -25,6 +25,11 @@ def image_ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
     return torch.cat([_image_ssim((x.float() + 1) / 2, (y.float() + 1) / 2) for x, y in pairs])
 
 
+def has_ssim(height: int, width: int) -> bool:
+    """Whether images of that size are large enough for the windows: more than 5 pixels, so that mirrors suffice."""
+    return min(height, width) > RADIUS
+
+
 def _image_ssim(x: Tensor, y: Tensor) -> Tensor:
     """Structural similarity of each image, [B]; `x` and `y` [B, C, H, W] in [0, 1]."""
     rows, columns = (_smoothing(size).to(x.device) for size in x.shape[2:])

@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and SIGHUP: a training run stops between two steps, where nothing is lost."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
@@ -10,15 +11,17 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ECHO_SECONDS = 1.0  # within which torchrun, say, sends its processes the terminal's Ctrl-C once more
 ASK_EVERY = 10  # steps between two questions of whether another process was told to stop
 
 
 class Stopped(BaseException):
     """The run was told to stop, by the signal `signum`; no `Exception`, so that whatever goes on after errors stops."""
 
-    def __init__(self, signum: int) -> None:
+    def __init__(self, signum: int, between_steps: bool = False) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
         self.signum = signum
+        self.between_steps = between_steps  # where a checkpoint can be taken
 
     @property
     def exit_code(self) -> int:
@@ -38,6 +41,7 @@ class StopBetweenSteps(Callback):
     def __init__(self) -> None:
         self.signum: int | None = None
         self.is_training = False
+        self._first_at = 0.0  # seconds on the clock
 
     @contextmanager
     def listen(self) -> Iterator[None]:
@@ -55,9 +59,11 @@ class StopBetweenSteps(Callback):
                 signal.signal(signum, handler)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
-        is_second = self.signum is not None and signum == signal.SIGINT
-        self.signum = self.signum or signum
-        if not self.is_training or is_second:
+        if self.signum is None:
+            self.signum, self._first_at = signum, time.monotonic()
+            if not self.is_training:
+                raise Stopped(signum)
+        elif signum == signal.SIGINT and time.monotonic() - self._first_at > ECHO_SECONDS:
             raise Stopped(signum)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -92,7 +98,7 @@ class StopBetweenSteps(Callback):
             told = torch.tensor(signum, device=trainer.strategy.root_device)
             signum = int(trainer.strategy.reduce(told, reduce_op="max"))
         if signum:
-            raise Stopped(signum)
+            raise Stopped(signum, between_steps=True)
 
 
 def _is_between_steps(trainer: Trainer, batch_idx: int) -> bool:

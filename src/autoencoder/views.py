@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from autoencoder.datamodule import ImageDataModule
+from autoencoder.left_out import left_out_if_it_fails
 from autoencoder.metrics import image_mse
 from autoencoder.module import AutoencoderModule
 from autoencoder.pixels import denormalize, normalize
@@ -29,7 +30,8 @@ HISTOGRAM_BINS = 30
 class View(Callback):
     """Looks at the network after epochs 1, 2, 4, 8 … and the last, and logs what it sees.
 
-    It only looks: modes, gradients and random numbers are as before. Of several processes the first one looks.
+    It only looks: modes, gradients and random numbers are as before. Of several processes the first one looks. Where
+    it fails, a warning says so and training goes on.
     A subclass says what to `show`; `first_epoch` 0 shows the network before training, too.
     """
 
@@ -46,8 +48,13 @@ class View(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch + 1
-        if epoch & (epoch - 1) == 0:
+        # The last look is in the epoch's checkpoint, too: a run that is stopped after it need not look again.
+        if self.looks_after(epoch) or epoch == trainer.max_epochs:
             self._look(trainer, pl_module, epoch)
+
+    def looks_after(self, epoch: int) -> bool:
+        """Whether to look after this epoch, counted from 1; it looks after the last one anyway."""
+        return epoch & (epoch - 1) == 0
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch > self._seen_epoch:
@@ -59,7 +66,7 @@ class View(Callback):
         if not (trainer.is_global_zero and trainer.loggers):
             return
         if isinstance(datamodule, ImageDataModule) and isinstance(pl_module, AutoencoderModule):
-            with looking(pl_module):
+            with looking(pl_module), left_out_if_it_fails(f"the view {type(self).__name__} of epoch {epoch}"):
                 self.show(trainer, pl_module, datamodule, epoch)
 
 

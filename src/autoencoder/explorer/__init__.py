@@ -4,7 +4,7 @@ import base64
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -78,6 +78,12 @@ def check_output(path: Path) -> None:
             raise InputError(f"output={path} is there and is no explorer page: move it away, or choose another output")
 
 
+def check_explorable(image_shape: Sequence[int]) -> None:
+    """Raises: InputError unless images of these channels, height and width can be shown in a page."""
+    if image_shape[0] != 1:
+        raise InputError(f"the explorer shows images of one channel, these have {image_shape[0]}: leave out explorer")
+
+
 def build_page(data: Mapping[str, Any]) -> str:
     """The HTML of `page_data`: the template with style, scripts and data in their places."""
     folder = files(__package__)
@@ -98,8 +104,7 @@ def page_data(
 ) -> dict[str, Any]:
     """What the page shows, as plain values and base64 text; arguments and errors as in `write_explorer`."""
     images = datamodule.images.test_images  # [N, 1, H, W] uint8
-    if images.shape[1] != 1:
-        raise InputError(f"the explorer shows images of one channel, these have {images.shape[1]}")
+    check_explorable(datamodule.image_shape)
     module.eval().to(images.device)
     errors = score_images(module, datamodule.evaluation_batches("test")).mse.cpu()
     latents, labels = collect_latents(module.encode, datamodule.evaluation_batches("test"))

@@ -14,11 +14,12 @@ from autoencoder.figures.images import (
     draw_traversals,
     draw_worst_and_median,
 )
-from autoencoder.figures.latent_map import Projection, draw_latent_map
+from autoencoder.figures.latent_map import Projection, check_projection, draw_latent_map
 from autoencoder.figures.save import save_figures
 
 __all__ = [
     "Projection",
+    "check_projection",
     "draw_class_errors",
     "draw_interpolations",
     "draw_latent_map",

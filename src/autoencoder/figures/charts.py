@@ -35,7 +35,7 @@ def draw_loss_curves(
             axes.plot(history["epoch"], history[name], line, color=color, label=label, markersize=3, linewidth=1.2)
     axes.axhline(test_mse, color="black", linewidth=0.8, linestyle=":", label="test, of the checkpoint")
     shown = [value for name, *_ in curves for value in history[name] if value == value]
-    if max(shown) > 5 * min(shown):
+    if max(shown, default=0) > 5 * min(shown, default=0) > 0:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(ScalarFormatter())

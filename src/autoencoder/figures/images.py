@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from autoencoder.datamodule import ImageDataModule
-from autoencoder.figures.style import ERROR_UNIT, WIDTH, centres, new_figure, show_images, test_errors
+from autoencoder.figures.style import ERROR_UNIT, centres, inches, new_figure, show_images, test_errors
 from autoencoder.latents import collect_latents
 from autoencoder.module import AutoencoderModule
 from autoencoder.pixels import normalize
@@ -30,7 +30,7 @@ def draw_reconstructions(
     pairs = torch.stack([part.unflatten(0, chosen.shape) for part in (images, reconstructions)], dim=1).flatten(0, 1)
     height, width = images.shape[2:]
     figure = new_figure(
-        0.8 + WIDTH * 0.86 * len(pairs) * height / (len(classes) * width),
+        0.8 + inches(len(pairs), len(classes), height, width),
         "Test images, each over its reconstruction",
         module,
         datamodule.title,
@@ -58,7 +58,7 @@ def draw_worst_and_median(
     groups = worst_and_median(errors, count)
     height, width = datamodule.images.test_images.shape[2:]
     figure = new_figure(
-        1.2 + WIDTH * 0.86 * 4 * height / (count * width),
+        1.2 + 2 * inches(2, count, height, width),
         "The worst and the median reconstructions",
         module,
         datamodule.title,
@@ -88,14 +88,14 @@ def draw_traversals(
     """
     errors = test_errors(module, datamodule) if errors is None else errors
     latents = collect_latents(module.encode, datamodule.evaluation_batches("test")).values
-    rows = latents.var(0).argsort(descending=True)[:dimensions]
+    rows = latents.var(0, correction=0).argsort(descending=True)[:dimensions]
     start = latents[worst_and_median(errors, 1)[1][0]]
     with torch.inference_mode():
         decoded = module.decode(traversal_latents(latents, start, steps, LOW, HIGH)[rows].flatten(0, 1))
     images = decoded.unflatten(0, (len(rows), steps))
     height, width = images.shape[3:]
     figure = new_figure(
-        0.9 + WIDTH * 0.88 * len(rows) * height / (steps * width),
+        0.9 + inches(len(rows), steps, height, width, 0.88),
         f"Latent traversals of the median test image, {len(rows)} of {latents.shape[1]} dimensions",
         module,
         datamodule.title,
@@ -120,16 +120,24 @@ def draw_interpolations(
 ) -> Figure:
     """Straight lines in latent space between test images of different classes, with the images at either end.
 
+    Where there is one class, between its first images.
+
     Args:
         errors: of each test image, [N], if they are at hand; else they are computed.
         pairs: rows, at most: the first images of classes 0 and 1, of 2 and 3, and so on.
         steps: decoded points a row, both ends included.
+    Raises: ValueError for a single test image.
     """
     errors = test_errors(module, datamodule) if errors is None else errors
     labels = datamodule.images.test_labels
     classes = labels.unique().tolist()
     firsts = torch.stack([(labels == label).nonzero()[0, 0] for label in classes])
-    pairs = min(pairs, len(classes) // 2)
+    if len(classes) == 1:
+        firsts = torch.arange(min(2 * pairs, len(labels)))
+        classes = classes * len(firsts)
+    pairs = min(pairs, len(firsts) // 2)
+    if pairs == 0:
+        raise ValueError("`datamodule` must have at least 2 test images to draw lines between, got 1")
     start, end = (normalize(datamodule.images.test_images[firsts[side : 2 * pairs : 2]]) for side in (0, 1))
     with torch.inference_mode():
         between = interpolation_latents(module.encode(start), module.encode(end), steps)
@@ -137,7 +145,7 @@ def draw_interpolations(
     images = torch.cat([start[:, None], decoded, end[:, None]], dim=1)
     height, width = images.shape[3:]
     figure = new_figure(
-        1.0 + WIDTH * 0.88 * pairs * height / ((steps + 2) * width),
+        1.0 + inches(pairs, steps + 2, height, width, 0.88),
         "Interpolations between two test images",
         module,
         datamodule.title,

@@ -48,17 +48,24 @@ def draw_latent_map(
     return figure
 
 
+def check_projection(projection: Projection) -> None:
+    """Raises: InputError if the package that `projection` needs is not installed."""
+    if projection == "umap":
+        try:
+            importlib.import_module("umap")
+        except ImportError:
+            raise InputError(
+                "projection=umap needs the package umap-learn: pip install umap-learn, or take projection=pca"
+            ) from None
+
+
 def project(latents: Tensor, projection: Projection) -> tuple[Tensor, tuple[str, str]]:
     """Points [N, 2] of `latents` [N, K] and the names of the two axes; errors as in `draw_latent_map`."""
     if latents.shape[1] < 2:
         raise ValueError(f"`latents` must have at least 2 dimensions to be mapped, got {latents.shape[1]}")
     if projection == "umap":
-        try:
-            umap = importlib.import_module("umap")
-        except ImportError:
-            raise InputError(
-                "projection=umap needs the package umap-learn: pip install umap-learn, or take projection=pca"
-            ) from None
+        check_projection(projection)
+        umap = importlib.import_module("umap")
         embedded = umap.UMAP(random_state=0).fit_transform(latents.numpy())
         return torch.from_numpy(embedded), ("UMAP 1 (no unit)", "UMAP 2 (no unit)")
     centred = latents.double() - latents.double().mean(0)

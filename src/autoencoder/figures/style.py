@@ -11,6 +11,8 @@ from autoencoder.module import AutoencoderModule
 from autoencoder.pixels import denormalize
 
 WIDTH = 6.5  # inches: the text's width on a page with one column
+HIGHEST_PANEL, LARGEST_IMAGE = 8.0, 1.2  # inches
+LOWEST_ROW = 0.15  # inches, for a label beside it
 ERROR_UNIT = "mean squared error per pixel, images in [−1, 1]"
 BLUE, ORANGE = "#0072B2", "#D55E00"  # of Okabe and Ito's palette (2008)
 CLASS_COLORS = (  # Paul Tol's muted scheme (2021), its grey made darker
@@ -43,6 +45,16 @@ def show_images(axes: Axes, images: Tensor) -> None:
     axes.set_yticks([])
     for side in axes.spines.values():
         side.set_visible(False)
+
+
+def inches(rows: int, columns: int, height: float, width: float, share: float = 0.86) -> float:
+    """How high a panel of `rows` x `columns` images of `height` x `width` pixels is drawn.
+
+    It fills `share` of the figure's width, unless it were higher than a page or its images larger than an inch or two:
+    one column of images is then in the middle.
+    """
+    pixel = min(WIDTH * share / (columns * width), LARGEST_IMAGE / max(height, width), HIGHEST_PANEL / (rows * height))
+    return rows * max(pixel * height, LOWEST_ROW)
 
 
 def centres(count: int, size: int) -> list[float]:
