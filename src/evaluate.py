@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.errors import one_line_errors
@@ -22,8 +24,8 @@ log = logging.getLogger(__name__)
 
 @hydra.main(version_base="1.3", config_path=str(ROOT / "configs"), config_name="evaluate")
 def main(config: DictConfig) -> None:
-    """One evaluation, in a folder of its own."""
-    with one_line_errors():
+    """One evaluation, or one of several with `-m ckpt_path=A,B`, in a folder of its own."""
+    with one_line_errors(keep_going=HydraConfig.get().mode == RunMode.MULTIRUN):
         from autoencoder.config_check import check_config
 
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -52,6 +54,8 @@ def evaluate(
 
     imports_done()
     silence_known_noise()
+    folder = Path(paths["output_dir"])
+    (folder / "metrics.json").unlink(missing_ok=True)  # of a former evaluation: it marks a job as finished
     if figures:
         from autoencoder.figures import check_projection
 
@@ -59,7 +63,6 @@ def evaluate(
     module, datamodule = restore(ckpt_path, data_dir)
     results: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(expand_home(ckpt_path).absolute())}
     results |= measure_all(module, datamodule, metrics)
-    folder = Path(paths["output_dir"])
     write_metrics(results, folder / "metrics.json")
     write_report(results, datamodule.title, folder / "report.md")
     if "test/mse" in results:

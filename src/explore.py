@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.errors import InputError, one_line_errors
@@ -24,12 +26,15 @@ log = logging.getLogger(__name__)
 
 @hydra.main(version_base="1.3", config_path=str(ROOT / "configs"), config_name="explore")
 def main(config: DictConfig) -> None:
-    """One explorer."""
-    with one_line_errors():
+    """One explorer, or one of several with `-m ckpt_path=A,B`."""
+    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    with one_line_errors(keep_going=in_sweep):
         from autoencoder.config_check import check_config
 
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         check_config(settings, Path(__file__), "explore")
+        if in_sweep and not settings["output"]:  # several pages of one run, if only their precision differs
+            settings["output"] = str(Path(settings["paths"]["output_dir"], "explorer.html"))
         explore(**settings)
 
 
@@ -41,16 +46,21 @@ def explore(
     from autoencoder.explorer import check_output, write_explorer
     from autoencoder.noise import silence_known_noise
     from autoencoder.paths import expand_home
+    from autoencoder.runs import write_metrics
 
     imports_done()
     silence_known_noise()
+    Path(paths["output_dir"], "metrics.json").unlink(missing_ok=True)  # of a former page: it marks a job as finished
     checkpoint = expand_home(ckpt_path).absolute()
     in_run = checkpoint.parent.name == "checkpoints"
     run = checkpoint.parent.parent if in_run else checkpoint.parent
     page = expand_home(output) if output else run / "explorer.html"
     module, datamodule = restore(ckpt_path, data_dir)
     check_output(page)  # before the minutes, not after
-    write_explorer(module, datamodule, _metrics(run, checkpoint, module, datamodule), page, precision)
+    metrics = _metrics(run, checkpoint, module, datamodule)
+    write_explorer(module, datamodule, metrics, page, precision)
+    of_page = {"ckpt_path": str(checkpoint), "page": str(page.absolute())}
+    write_metrics(metrics | of_page | {"status": "finished"}, Path(paths["output_dir"], "metrics.json"))
     log.info("%s, %.1f MB: open it in a browser", page, page.stat().st_size / 1e6)
 
 
@@ -66,7 +76,7 @@ def _metrics(run: Path, checkpoint: Path, module: "AutoencoderModule", datamodul
     file = run / "metrics.json"
     if history_of(checkpoint) and checkpoint.name == "best.ckpt" and file.is_file():
         try:
-            metrics = dict(json.loads(file.read_text(encoding="utf-8")))
+            metrics: dict[str, Any] = dict(json.loads(file.read_text(encoding="utf-8")))
         except (ValueError, TypeError):
             raise InputError(f"{file} is broken: remove it, and the figures are measured again") from None
         if metrics.get("status", "finished") == "finished":

@@ -17,7 +17,7 @@ from autoencoder.processes import check_processes, folder_overrides
 from autoencoder.resume import Start, expand_resume, started
 
 if TYPE_CHECKING:
-    from pydantic import NonNegativeInt
+    from autoencoder.limits import Seed
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PROJECT_ROOT", str(ROOT))
@@ -54,7 +54,7 @@ def run(config: DictConfig) -> float | None:
 
 
 def train(
-    seed: "NonNegativeInt",
+    seed: "Seed",
     resume: "str | None",
     ckpt_path: "str | None",
     model: dict[str, Any],
@@ -89,11 +89,13 @@ def train(
     from autoencoder.report_card import write_report
     from autoencoder.run_logs import cut_logs, going_on
     from autoencoder.runs import write_metrics
+    from autoencoder.slurm import settle_slurm
     from autoencoder.stopping import StopBetweenSteps
     from autoencoder.threads import advise_on_threads
 
     imports_done()
     silence_known_noise()
+    settle_slurm(trainer)
     build = partial(instantiate, _convert_="all")
     seed_everything(seed, verbose=False)
     if trainer.get("accelerator") == "cpu":  # undo Lightning's "1": Adam then looks for a GPU driver in every step

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import bare_environment  # noqa: F401  before lightning
 import numpy as np
 import pytest
 import torch
@@ -20,9 +21,20 @@ from autoencoder.errors import one_line_errors
 # One thread: the networks are small, and two threads wait for each other where something else runs as well.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+# Whose warnings fail a test. What other packages say of each other, where more is installed than is needed, is shown.
+CHECKED = (
+    *("__main__", "_pytest", "autoencoder", "conftest", r"test_\w*", "train", "evaluate", "explore"),
+    *("hydra", "lightning", "matplotlib", "numpy", "omegaconf", "pydantic", "sklearn", "tensorboard", r"torch\w*"),
+)
 
 ROOT = Path(__file__).parents[1]
+os.environ["PROJECT_ROOT"] = str(ROOT)
 QUICK = ("experiment=quick", "trainer.max_epochs=1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for category in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning", "UserWarning"):
+        config.addinivalue_line("filterwarnings", rf"default::{category}:(?!({'|'.join(CHECKED)})\b)")
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def test_each_file_composes_checks_and_builds(file, tmp_path):
     group, name = file.parts
     choice = f"{group}=[{name}]" if group == "logger" else f"{group}={name}"
     settings = composed(tmp_path, choice)
-    check_config(settings, ROOT / "src" / "train.py", "train")
+    check_config(settings, ROOT / "src" / "train.py", "train", given=("start",))
     module = instantiate(
         settings["model"],
         optimizer=instantiate(settings["optimizer"]),
@@ -59,7 +59,7 @@ def test_each_file_composes_checks_and_builds(file, tmp_path):
     assert module.make_scheduler(optimizer, 10).get_last_lr()
     instantiate(settings["data"], _convert_="all")
     if name in OPTIONAL_LOGGERS:
-        pytest.importorskip(name)
+        pytest.importorskip(name, reason=f"needs the extra: pip install -e .[{name}]")
     for part in [*settings["callbacks"].values(), *settings["logger"].values()]:
         if "_target_" in part:
             instantiate(part, _convert_="all")

@@ -19,7 +19,7 @@ from autoencoder.errors import InputError
 from autoencoder.explorer import MARKER, SCRIPTS, build_page, metric_rows, network_data, page_data, write_explorer
 from autoencoder.pixels import normalize
 
-webdriver = pytest.importorskip("selenium.webdriver")
+webdriver = pytest.importorskip("selenium.webdriver", reason="the explorer's page needs selenium: make setup")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
@@ -39,7 +39,7 @@ def browser(tmp_path_factory) -> Iterator:
     """Chromium, with every host unknown to it."""
     driver = shutil.which("chromedriver")
     if not CHROMIUM or not driver:
-        pytest.skip("no chromium with its chromedriver here")
+        pytest.skip("the explorer's page needs a browser and its driver: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):

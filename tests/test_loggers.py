@@ -32,7 +32,7 @@ def test_a_logger_that_is_not_installed_is_one_line_that_says_what_to_do(package
 
 
 def test_wandb_offline_has_the_same_tags(tmp_path):
-    pytest.importorskip("wandb")
+    pytest.importorskip("wandb", reason="needs the extra: pip install -e .[wandb]")
     result = command(*("src/train.py", *QUICK, "logger=[wandb,csv]", f"hydra.run.dir={tmp_path}"), WANDB_MODE="offline")
     assert result.returncode == 0, result.stderr
     rows = wandb_rows(next(tmp_path.glob("wandb/offline-run-*/run-*.wandb")))
@@ -65,7 +65,7 @@ def wandb_rows(path):
 
 @pytest.mark.filterwarnings("default")  # those of MLflow's own dependencies
 def test_mlflow_in_a_local_folder_has_the_same_tags(tmp_path):
-    pytest.importorskip("mlflow")
+    pytest.importorskip("mlflow", reason="needs the extra: pip install -e .[mlflow]")
     result = command(
         *("src/train.py", *QUICK, "logger=[mlflow,tensorboard]"),
         *(f"hydra.run.dir={tmp_path / 'run'}", f"paths.log_dir={tmp_path / 'logs'}"),

@@ -4,10 +4,15 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
+import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, command
+
+from autoencoder.errors import OPTIONAL_LOGGERS
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 TINY = ("data=mnist_5k", "trainer.max_epochs=1", "data.batch_size=100")
@@ -37,6 +42,18 @@ def test_command(line, run, tmp_path):
         shutil.copytree(run, tmp_path / "run")
     if program == "make":
         subprocess.run([*words, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+    elif program == "pip":  # an extra of this project
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+            "optional-dependencies"
+        ]
+        assert words[1:3] == ["install", "-e"] and words[3].strip(".[]") in extras
+    elif program == "eval":
+        line = line.replace("python ", f"{shlex.quote(sys.executable)} ") + "; complete -p python"
+        shell = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True)
+        assert "-F hydra_bash_completion" in shell.stdout, shell.stderr
+    elif absent := [name for name in OPTIONAL_LOGGERS if f"logger={name}" in words and not find_spec(name)]:
+        result = command(*words[1:], f"paths.log_dir={tmp_path}")
+        assert result.returncode == 1 and f"pip install -e '.[{absent[0]}]'" in result.stderr + result.stdout
     elif words[:2] == ["python", "src/train.py"]:
         tiny = () if "resume=" in line else TINY  # a run keeps its data
         extra = ["model.latent_dim=8"] if "ckpt_path=RUN" in line else []

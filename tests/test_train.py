@@ -148,7 +148,9 @@ def test_a_sweep_prints_a_table_and_survives_a_failed_job(tmp_path, capfd):
     table = [line.split() for line in capfd.readouterr().out.partition("\njob ")[2].splitlines()[1:4]]
     assert [row[:2] for row in table] == [[str(job), f"model.latent_dim={dim}"] for job, dim in enumerate((0, 8, 16))]
     assert table[0][2] == "failed"
-    assert float(table[2][2]) == pytest.approx(read_metrics(tmp_path / "2")["test/mse"], rel=1e-3)
+    metrics = read_metrics(tmp_path / "2")
+    figures = [float(cell) for cell in table[2][2:4]]
+    assert figures == pytest.approx([metrics["val/mse"], metrics["test/mse"]], rel=1e-3)
     assert "model.latent_dim must be greater than 0" in (tmp_path / "0" / "train.log").read_text(encoding="utf-8")
 
 

@@ -6,6 +6,7 @@ import random
 import shutil
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -19,7 +20,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-import autoencoder
 from autoencoder.datamodule import ImageDataModule
 from autoencoder.errors import InputError
 from autoencoder.history import read_history
@@ -253,6 +253,26 @@ def _check_optimizer(path: str | Path, checkpoint: dict[str, Any], module: Autoe
     return optimizer
 
 
+def _model_class(path: str | Path, name: str) -> type[AutoencoderModule]:
+    """The class of a checkpoint's model, by the name that `model_name` gave it.
+
+    Raises: InputError for a class outside this package, whose code nobody has read who only has the checkpoint.
+    """
+    home, _, own_name = name.rpartition(".")
+    if home and home.partition(".")[0] != "autoencoder":
+        raise InputError(
+            f"ckpt_path={path} holds a {name}, which is not in the package autoencoder: move its file into "
+            f"src/autoencoder/, or load it in Python, with {own_name}.load_from_checkpoint(…)"
+        )
+    try:
+        found = getattr(import_module(home or "autoencoder"), own_name, None)
+    except ImportError:
+        found = None
+    if not (isinstance(found, type) and issubclass(found, AutoencoderModule)):
+        raise InputError(f"ckpt_path={path} holds a {name}, which is not there (any more): bring its file back")
+    return found
+
+
 def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderModule, ImageDataModule]:
     """The model and the data of a checkpoint, as its run had them, from the file alone.
 
@@ -263,13 +283,7 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
     """
     path = expand_home(path)
     checkpoint = read_checkpoint(path)
-    model_class = getattr(autoencoder, checkpoint["model"], None)
-    if not (isinstance(model_class, type) and issubclass(model_class, AutoencoderModule)):
-        raise InputError(
-            f"ckpt_path={path} holds a {checkpoint['model']}, which the package autoencoder does not export: "
-            "add its name to _HOMES in src/autoencoder/__init__.py"
-        )
-    module = model_class.load_from_checkpoint(path, map_location="cpu")
+    module = _model_class(path, checkpoint["model"]).load_from_checkpoint(path, map_location="cpu")
     trained = checkpoint["ImageDataModule"]
     if trained["dataset"] not in TITLES:
         raise InputError(

@@ -7,12 +7,12 @@ from zlib import crc32
 
 import torch
 from lightning.pytorch import LightningDataModule
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 from torch import Tensor
 
 from autoencoder.batches import EpochOrder, FixedOrder, ImageBatches
 from autoencoder.errors import InputError
-from autoencoder.limits import checked
+from autoencoder.limits import Count, Seed, checked
 from autoencoder.paths import expand_home
 from autoencoder.pixels import normalize
 from autoencoder.sources import FOLDERS, TITLES, Array, ImageSet, image_set, load_images
@@ -45,9 +45,9 @@ class ImageDataModule(LightningDataModule):
         self,
         dataset: Literal["mnist", "fashion_mnist", "mnist_5k"] = "mnist",
         data_dir: Annotated[str, Field(min_length=1)] | Path = "data",
-        batch_size: PositiveInt = 128,
+        batch_size: Count = 128,
         val_size: Annotated[int, Field(ge=0, lt=60_000)] | None = None,
-        seed: NonNegativeInt = 0,
+        seed: Seed = 0,
         offline_fallback: bool = True,
     ) -> None:
         super().__init__()

@@ -6,13 +6,17 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from autoencoder.library_errors import said_by_lightning
 from autoencoder.paths import assignment
 from autoencoder.signatures import signature_of
+from autoencoder.spelling import did_you_mean, dotted_keys
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +29,14 @@ class InputError(ValueError):
 
 @contextmanager
 def one_line_errors(keep_going: bool = False) -> Iterator[None]:
-    """Ends the process with one line on stderr for a mistake in the input; bugs keep their traceback.
+    """Ends the process with one line on stderr for a mistake in the input, or for Ctrl-C; bugs keep their traceback.
 
     Args:
         keep_going: log the error, a bug's traceback too, and go on: for one job of a sweep.
     Raises:
-        SystemExit: with code 1 after a mistake in the input.
+        SystemExit: with code 1 after a mistake in the input, 130 after Ctrl-C.
     """
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises its errors instead of printing them
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
         check_letters(*sys.argv, os.environ.get("DATA_DIR", ""), os.getcwd())  # noqa: PTH109, a string is what is read
         yield
@@ -40,16 +44,70 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
         if type(stop).__name__ == "SIGTERMException":  # Lightning's, with an exit code of 0
             raise SystemExit(128 + signal.SIGTERM) from None
         raise
-    except Exception as error:
+    except BaseException as error:
+        if _comes_of_ctrl_c(error):
+            print("stopped by Ctrl-C", file=sys.stderr)
+            raise SystemExit(128 + signal.SIGINT) from None
+        if not isinstance(error, Exception):
+            raise
         line = explain(error)
         if line is None and not keep_going:
+            _log_to_files(error)
             raise
         if logging.root.handlers:  # inside a job: for the console and for the job's own log file
-            log.error("error: %s", line, exc_info=None if line else error)
+            log.error("error: %s", line or _kind(error), exc_info=None if line else error)
         else:
             print(f"error: {line}", file=sys.stderr)
         if not keep_going:
             raise SystemExit(1) from None
+
+
+class EarlyCtrlC:
+    """Ctrl-C while modules are imported. Some of them swallow it, and fail in another way later, or not at all."""
+
+    pressed = False
+
+    @classmethod
+    def watch(cls) -> None:
+        """From now on; only for a process that ends on Ctrl-C as Python does by itself."""
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, cls._press)
+
+    @classmethod
+    def unwatch(cls) -> None:
+        """Raises: KeyboardInterrupt if it was pressed, and swallowed, meanwhile."""
+        if signal.getsignal(signal.SIGINT) == cls._press:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if cls.pressed:
+            raise KeyboardInterrupt
+
+    @classmethod
+    def _press(cls, number: int, frame: FrameType | None) -> None:
+        cls.pressed = True
+        raise KeyboardInterrupt
+
+
+def _comes_of_ctrl_c(error: BaseException | None) -> bool:
+    """Whether an error is Ctrl-C, or what became of it in a library that was being imported."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None or EarlyCtrlC.pressed
+
+
+def _log_to_files(error: Exception) -> None:
+    """Writes a bug's traceback into the job's log file, once; Python itself shows it on the console."""
+    if getattr(error, "is_in_log", False):
+        return
+    error.is_in_log = True  # type: ignore[attr-defined]  # for the next `one_line_errors` around this one
+    details = (type(error), error, error.__traceback__)
+    record = logging.LogRecord(__name__, logging.ERROR, __file__, 0, "error: %s", (_kind(error),), details)
+    for handler in logging.root.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
+
+
+def _kind(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def explain(error: BaseException) -> str | None:
@@ -58,11 +116,13 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, InputError):
         return _fold(str(error))
     if type(error).__name__ == "InstantiationException":  # Hydra's wrapper: the cause says it better
-        return explain(error.__cause__) if error.__cause__ else _fold(str(error))
+        return _explain_building(error)
     if family in ("hydra", "omegaconf"):
         return _explain_composition(error)
     if isinstance(error, ValueError | OSError) and _is_raised_by_hydra(error):  # a group without a name, a folder
         return _fold(str(error))
+    if _is_lack_of_memory(error):
+        return _fold(f"out of memory, {error}: take a smaller model or data.batch_size")
     if isinstance(error, ModuleNotFoundError) and (line := _explain_missing_package(str(error))):
         return line
     if type(error).__name__ in ("MisconfigurationException", "ValidationError"):  # Lightning's, pydantic's
@@ -71,6 +131,28 @@ def explain(error: BaseException) -> str | None:
         return _fold(str(error))
     said = said_by_lightning(error)
     return _fold(said) if said else None
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    """Whether Python, NumPy or torch, on a CPU or a GPU, could not have the memory that it asked for."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+
+
+def _explain_building(error: BaseException) -> str | None:
+    """What a part of the config raised while it was built; None for a bug in this package."""
+    cause = error.__cause__
+    if cause is None:
+        return _fold(str(error))
+    located = re.search(r"Error locating target '([^']+)'", str(error))
+    if located and isinstance(cause, ImportError) and _explain_missing_package(str(cause)) is None:
+        return _fold(f"{located[1]} cannot be imported: {_kind(cause.__cause__ or cause)}")
+    line = explain(cause)
+    if line is None and (isinstance(cause, ValueError) or _callers(cause)[-1:] != ["autoencoder"]):
+        target = re.search(r"target '(?:\w+\.)*(\w+)'", str(error))
+        said = str(cause) if isinstance(cause, ValueError) else _kind(cause)
+        line = _fold(f"{target[1] if target else 'a part of the config'} cannot be built: {said}")
+    return line
 
 
 def check_letters(*texts: str) -> None:
@@ -87,26 +169,82 @@ def check_letters(*texts: str) -> None:
 
 def _is_raised_by_hydra(error: BaseException) -> bool:
     """Whether Hydra, before or after the run itself, was the last to call something."""
+    return _callers(error)[-1:] in (["hydra"], ["omegaconf"])
+
+
+def _callers(error: BaseException) -> list[str]:
+    """The packages on the way to where an error was raised, Python's own left out."""
     modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
     packages = [module.split(".")[0] for module in modules]
-    callers = [package for package in packages if package not in sys.stdlib_module_names]
-    return callers[-1:] in (["hydra"], ["omegaconf"])
+    return [package for package in packages if package not in sys.stdlib_module_names]
 
 
 def _explain_composition(error: BaseException) -> str:
     """What Hydra refuses while it composes a config."""
-    unknown = error.__cause__
+    unknown = error.__cause__ or error
     parent: Any = getattr(unknown, "parent_node", None)
-    if type(unknown).__name__ in ("ConfigAttributeError", "ConfigKeyError") and hasattr(parent, "keys"):
-        key, name = str(getattr(unknown, "full_key", "")), str(getattr(unknown, "key", ""))
-        if name in arguments_of(parent.get("_target_")):
+    kind, key = type(unknown).__name__, str(getattr(unknown, "full_key", ""))
+    if kind == "MissingMandatoryValue" and key:
+        return f"{key} is not set: give it a value, {key}=…"
+    if kind in ("ConfigAttributeError", "ConfigKeyError", "InterpolationKeyError") and hasattr(parent, "keys"):
+        name = str(getattr(unknown, "key", ""))
+        if (root := key.partition(".")[0]) in groups() and f"~{root}" in sys.argv:
+            return missing_group(root)
+        if kind == "InterpolationKeyError":
+            taken = [word for word in sys.argv if word.startswith("~")]
+            remedy = f"; leave out {' '.join(taken)}" if taken else ""
+            return f"{key} needs a setting that is not there: {_fold(str(unknown))}{remedy}"
+        arguments = arguments_of(parent.get("_target_"))
+        if name in arguments:
             return f"'{key}' is not set in the config yet: to add it, write +{key}=VALUE"
-        return unknown_key(key, [str(key) for key in parent])
-    text = " ".join(str(part) for part in (error, unknown) if part)
+        group = key.rpartition(".")[0]
+        own = {key: value for key, value in _plain(parent).items() if key != "hydra"}
+        elsewhere = [*dotted_keys(own, group), *(f"{group}.{name}" for name in arguments if group)]
+        return unknown_key(key, [str(name) for name in own], elsewhere)
+    text = " ".join(dict.fromkeys(str(part) for part in (error, unknown) if str(part)))
     if type(error).__name__ == "OverrideParseException" and "=" in str(word := getattr(error, "override", "")):
         key, _, value = str(word).partition("=")
-        text = f"{_fold(text.split('See https')[0])}; if the value is meant as it stands: {assignment(key, value)}"
-    return _fold(re.sub(r"Config search path:(\n?\s*provider=.*)*", "", text))
+        said = _fold(text.split("See https")[0])
+        if (key, value) != (key.strip(), value.strip()):
+            return f"{said}: write KEY=VALUE without spaces beside ="
+        return f"{said}; if the value is meant as it stands: {assignment(key, value)}"
+    return _fold(re.sub(r"Config search path:(\n?\s*provider=.*)*", "", text)) + _which_option(unknown, text)
+
+
+def _plain(config: Any) -> dict[Any, Any]:
+    """A config's values as they are written, interpolations too."""
+    from omegaconf import OmegaConf
+
+    values: Any = OmegaConf.to_container(config, resolve=False)
+    return dict(values)
+
+
+def _which_option(error: BaseException, text: str) -> str:
+    """What was meant by the name of an option, or of a group, that is not there; or how to leave out a list."""
+    options = getattr(error, "options", None)
+    wanted = str(getattr(error, "missing_cfg_file", None) or "")
+    if options and "/" in wanted:
+        group, _, name = wanted.rpartition("/")
+        near = get_close_matches(name, [str(option) for option in options], 1)
+        return f"; did you mean {group}={near[0]}?" if near else ""
+    if deleted := re.search(r"Could not delete '(\w+)'", text):
+        return f": for none at all, write {deleted[1]}=[]" if deleted[1] in groups() else ""
+    if unmatched := re.search(r"Could not override '(\w+)'", text):
+        return did_you_mean(unmatched[1], groups())
+    return ""
+
+
+def groups() -> list[str]:
+    """The groups of configs: the folders in configs/."""
+    folder = Path(os.environ.get("PROJECT_ROOT", "."), "configs")
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def missing_group(name: str) -> str:
+    """The sentence for a group that a config needs and does not have."""
+    folder = Path(os.environ.get("PROJECT_ROOT", "."), "configs", name)
+    options = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+    return f"the config has no '{name}', which a run needs: leave out ~{name}, or write {name}=NAME ({options})"
 
 
 def _explain_missing_package(message: str) -> str | None:
@@ -126,10 +264,12 @@ def arguments_of(target: str | None) -> list[str]:
     return list(signature.parameters) if signature else []
 
 
-def unknown_key(key: str, allowed: list[str]) -> str:
-    """The sentence for a key that no part of the config has."""
+def unknown_key(key: str, allowed: list[str], elsewhere: Iterable[str] = ()) -> str:
+    """The sentence for a key that no part of the config has; `elsewhere`, the dotted keys that it has."""
     public = [name for name in allowed if not name.startswith("_") and name != "hydra"]
-    return f"unknown key '{key}': allowed there are {', '.join(sorted(public)) or 'no keys'}"
+    places = public if "." in key else [*public, *groups()]
+    listed = ", ".join(sorted(public)) or "no keys"
+    return f"unknown key '{key}': allowed there are {listed}{did_you_mean(key, places, elsewhere)}"
 
 
 def _fold(text: str) -> str:

@@ -1,30 +1,47 @@
 """What Hydra calls before a run and after a sweep: no run is written over, and a sweep ends with a table."""
 
-import json
 import os
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from autoencoder.errors import InputError
 from autoencoder.resume import find_start, resolved
 from autoencoder.runs import RunFolder, is_first_process
+from autoencoder.sweep_table import BEST_BY, best_job, checkpoint_of, find_jobs, format_table, logs_of
 
-FIGURES = ("test/mse", "pca/test_mse", "test/sse", "test/psnr", "fit_seconds")
+
+def heard(hook: Callable[..., None]) -> Callable[..., None]:
+    """A hook whose own failure ends the process; Hydra makes a warning of it, and an exit code of 0."""
+
+    @wraps(hook)
+    def call(*arguments: Any, **keywords: Any) -> None:
+        try:
+            hook(*arguments, **keywords)
+        except Exception as error:
+            said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            raise SystemExit(f"error: {hook.__qualname__} failed, {said}") from error
+
+    return call
 
 
 class KeepFinishedRuns(Callback):
     """Ends the process before Hydra writes into a folder that holds another run, or in which one is at work."""
 
+    @heard
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Raises: SystemExit with code 1 and one line."""
         HydraConfig.instance().set_config(config)
         folder = RunFolder(config.hydra.run.dir)
         try:
             if "resume" not in config:  # a command that trains nothing
+                if folder.best.exists() or folder.last.exists():
+                    raise InputError(f"{folder.path} is the folder of a run: leave out hydra.run.dir, or name another")
                 folder.make()
             elif is_first_process():
                 if folder.is_taken():
@@ -37,49 +54,39 @@ class KeepFinishedRuns(Callback):
 
 
 class SweepTable(Callback):
-    """Prints a row for each job of a sweep, from the files in its folder, whichever process ran it."""
+    """Prints a row for each job of a sweep of any command, from the files in its folder, whichever process ran it."""
 
+    def __init__(self) -> None:
+        self.started: list[tuple[Path, list[str]]] = []  # by this process: folder, overrides
+
+    @heard
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Notes where a job of a sweep is at work, for a job that fails before it leaves a file."""
+        self.started.append((Path(config.hydra.runtime.output_dir), list(config.hydra.overrides.task)))
+
+    @heard
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Raises: SystemExit with code 1 if a job left no metrics.json."""
-        sweep_dir = Path(config.hydra.sweep.dir)
-        jobs = {folder.name: read_job(folder) for folder in job_folders(sweep_dir)}
+        """Raises: SystemExit with code 1 if a job failed or was stopped, or if jobs wrote over each other's files."""
+        sweep_dir = Path(config.hydra.sweep.dir).absolute()
+        jobs = find_jobs(sweep_dir, dict(self.started), config.hydra.output_subdir)
+        if not jobs:
+            raise SystemExit(f"error: no job left anything in {sweep_dir}")
         print(format_table(jobs))
+        best = best_job(jobs)
+        if best and (checkpoint := checkpoint_of(best)):
+            print(f"best by {BEST_BY}: job {best.name}, {os.path.relpath(checkpoint)}")
         print(f"files in {os.path.relpath(sweep_dir)}")
-        failed = [name for name, (_, metrics) in jobs.items() if metrics is None]
-        if failed:
+        folders = [folder for folder, _ in self.started]
+        if len(folders) > len(set(folders)):
             raise SystemExit(
-                f"error: {len(failed)} of {len(jobs)} jobs failed ({', '.join(failed)}): see JOB/train.log"
+                f"error: {len(folders)} jobs shared {len(set(folders))} folders, and each wrote over another's files: "
+                "let hydra.sweep.subdir hold ${hydra.job.num}, as it does by default"
             )
-
-
-def job_folders(sweep_dir: Path) -> list[Path]:
-    """The folders of a sweep's jobs, in the order of their numbers."""
-    folders = [folder.parent for folder in sweep_dir.glob("*/.hydra")]
-    return sorted(folders, key=lambda folder: (len(folder.name), folder.name))
-
-
-def read_job(folder: Path) -> tuple[list[str], dict[str, Any] | None]:
-    """A job's overrides, and its metrics or None if it did not finish."""
-    overrides = [str(override) for override in OmegaConf.load(folder / ".hydra" / "overrides.yaml")]
-    path = folder / "metrics.json"
-    return overrides, json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def format_table(jobs: dict[str, tuple[list[str], dict[str, Any] | None]]) -> str:
-    """A line for each job: its number, the overrides that not all jobs share, and its figures."""
-    shared = set.intersection(*(set(overrides) for overrides, _ in jobs.values())) if len(jobs) > 1 else set()
-    rows = [["job", "", *FIGURES]]
-    for name, (overrides, metrics) in jobs.items():
-        figures = (
-            [f"{metrics[figure]:.4g}" for figure in FIGURES] if metrics else ["failed"] + [""] * (len(FIGURES) - 1)
-        )
-        rows.append([name, " ".join(override for override in overrides if override not in shared), *figures])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = (
-        [
-            f"{cell:<{width}}" if column < 2 else f"{cell:>{width}}"
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in rows
-    )
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+        unfinished = [job for job in jobs if job.status != "finished"]
+        if unfinished:
+            names = ", ".join(f"{job.name} {job.status}" for job in unfinished)
+            logs = logs_of(unfinished)
+            raise SystemExit(
+                f"error: {len(unfinished)} of {len(jobs)} jobs did not finish ({names})"
+                + (f": see {logs[0]}" if logs else "")
+            )

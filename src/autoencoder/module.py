@@ -1,26 +1,29 @@
 """AutoencoderModule, the LightningModule: the network, the MSE step, and what is measured on the way."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, signature
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import mse_loss
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+import autoencoder
 from autoencoder.errors import InputError
-from autoencoder.limits import checked
+from autoencoder.limits import Count, checked
 from autoencoder.metrics import ReconstructionError
-from autoencoder.networks import Activation, MLPAutoencoder
+from autoencoder.networks import Activation, EncoderDecoder, MLPAutoencoder
 from autoencoder.optimizers import muon
 from autoencoder.schedulers import linear, steps_of_run
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, H, W] in [-1, 1], labels [B]
+ImageShape = Annotated[Sequence[Count], Field(min_length=3, max_length=3)]  # channels, height, width
 LOOK_EVERY = 50  # steps between two looks at whether the loss is still a number, on a GPU
 
 
@@ -35,11 +38,35 @@ class DivergenceError(InputError):
         )
 
 
+def plain(name: str, value: Any) -> Any:
+    """An argument as a checkpoint can hold it: numbers, texts, true, false, None, and lists and dicts of these.
+
+    Raises: TypeError for anything else.
+    """
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [plain(name, one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(name, one) for key, one in value.items()}
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    raise TypeError(
+        f"`{name}` is a {type(value).__name__}, and a checkpoint holds plain values: pass a number, a text, or a list "
+        "or dict of these, or name it in the class's NOT_SAVED"
+    )
+
+
+def model_name(model: type[LightningModule]) -> str:
+    """The name by which a checkpoint finds its model's class again: as the package exports it, or its full one."""
+    exported = getattr(autoencoder, model.__name__, None) is model
+    return model.__name__ if exported else f"{model.__module__}.{model.__qualname__}"
+
+
 class AutoencoderModule(LightningModule):
     """A fully-connected autoencoder, trained on the mean squared error of its reconstructions.
 
     The network's arguments are saved in the checkpoint, as plain values; the optimiser and the schedule are not:
-    `AutoencoderModule.load_from_checkpoint(path)` needs nothing else.
+    `AutoencoderModule.load_from_checkpoint(path)` needs nothing else. Of a subclass its own arguments are saved, those
+    in `NOT_SAVED` aside.
 
     Args:
         latent_dim: width of the bottleneck.
@@ -53,23 +80,41 @@ class AutoencoderModule(LightningModule):
         ValueError: for an argument of a wrong type or out of its limits.
     """
 
+    NOT_SAVED: ClassVar[tuple[str, ...]] = ("compile", "optimizer", "scheduler")  # they change nothing of the network
+    _arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Notes the arguments of the class that is made: in a subclass's `__init__` this one's sees only its own."""
+        module = super().__new__(cls)
+        bound = signature(cls.__init__).bind_partial(module, *args, **kwargs)
+        bound.apply_defaults()
+        arguments = dict(list(bound.arguments.items())[1:])  # without self
+        for parameter in bound.signature.parameters.values():
+            if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
+                more = arguments.pop(parameter.name)
+                arguments |= more if isinstance(more, dict) else {}
+        object.__setattr__(module, "_arguments", arguments)
+        return module
+
     @checked
     def __init__(
         self,
-        latent_dim: PositiveInt = 32,
-        hidden_dims: Sequence[PositiveInt] = (128, 64),
+        latent_dim: Count = 32,
+        hidden_dims: Sequence[Count] = (128, 64),
         activation: Activation = "relu",
-        image_shape: Annotated[Sequence[PositiveInt], Field(min_length=3, max_length=3)] | None = None,
+        image_shape: ImageShape | None = None,
         compile: bool = False,
         optimizer: Callable[..., Any] | None = None,
         scheduler: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__()
         hidden_dims, image_shape = list(hidden_dims), list(image_shape or (1, 28, 28))
-        self.save_hyperparameters(ignore=["compile", "optimizer", "scheduler"], logger=False)
+        own = self._arguments | ({"image_shape": image_shape} if "image_shape" in self._arguments else {})
+        saved = {name: plain(name, value) for name, value in own.items() if name not in self.NOT_SAVED}
+        self.save_hyperparameters(saved, logger=False)
         self.latent_dim = latent_dim
         self.image_shape = torch.Size(image_shape)
-        self.network = MLPAutoencoder(image_shape, hidden_dims, latent_dim, activation)
+        self.network: EncoderDecoder = MLPAutoencoder(image_shape, hidden_dims, latent_dim, activation)
         if compile:
             self.network.compile()
         self.make_optimizer: Callable[[LightningModule], Optimizer] = optimizer or muon
@@ -189,7 +234,7 @@ class AutoencoderModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Notes which class, and which optimiser's state, the checkpoint holds, and the sums of the epoch so far."""
-        checkpoint["model"] = type(self).__name__
+        checkpoint["model"] = model_name(type(self))
         checkpoint["optimizer"] = type(self.trainer.optimizers[0]).__name__
         mean_of_processes = self.trainer.strategy.reduce(self.train_loss_sum.clone(), reduce_op="mean")
         checkpoint["epoch_so_far"] = {

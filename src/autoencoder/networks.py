@@ -7,6 +7,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from autoencoder.errors import InputError
+from autoencoder.limits import memory_in_bytes
+
 Activation = Literal["relu", "gelu", "leaky_relu", "tanh"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -16,7 +19,21 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-class MLPAutoencoder(nn.Module):
+class EncoderDecoder(nn.Module):
+    """A network of two halves; a subclass sets them.
+
+    Attributes: encoder, from images [B, C, H, W] in [-1, 1] to latents [B, latent_dim]; decoder, the way back.
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Reconstructs `images` [B, C, H, W] in [-1, 1], the same shape and range."""
+        return self.decoder(self.encoder(images))
+
+
+class MLPAutoencoder(EncoderDecoder):
     """A fully-connected encoder and its mirror image, with Tanh at the output.
 
     For `image_shape` (1, 28, 28), `hidden_dims` [128, 64] and `latent_dim` 32 the layers are
@@ -27,7 +44,12 @@ class MLPAutoencoder(nn.Module):
         hidden_dims: widths of the encoder's hidden layers, from the image to the bottleneck.
         latent_dim: width of the bottleneck.
         activation: a key of `ACTIVATIONS`.
+    Raises:
+        InputError: if the network has more weights than this machine's memory can train.
     """
+
+    encoder: nn.Sequential
+    decoder: nn.Sequential
 
     def __init__(
         self,
@@ -38,12 +60,9 @@ class MLPAutoencoder(nn.Module):
     ) -> None:
         super().__init__()
         widths = [prod(image_shape), *hidden_dims, latent_dim]
+        _check_memory(2 * sum(inputs * outputs for inputs, outputs in pairwise(widths)))
         self.encoder = nn.Sequential(nn.Flatten(), *_layers(widths, activation))
         self.decoder = nn.Sequential(*_layers(widths[::-1], activation), nn.Tanh(), nn.Unflatten(1, tuple(image_shape)))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Reconstructs `images` [B, C, H, W] in [-1, 1], the same shape and range."""
-        return self.decoder(self.encoder(images))
 
 
 def _layers(widths: Sequence[int], activation: Activation) -> list[nn.Module]:
@@ -52,3 +71,13 @@ def _layers(widths: Sequence[int], activation: Activation) -> list[nn.Module]:
     for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
     return layers[:-1]
+
+
+def _check_memory(weights: int) -> None:
+    """Raises: InputError if 32-bit weights, their gradients and one average of these are more than the memory."""
+    needed, there = 3 * 4 * weights, memory_in_bytes()
+    if there is not None and needed > there:
+        raise InputError(
+            f"a network of {weights:,} weights needs {needed / 1e9:,.0f} GB to train, and this machine has "
+            f"{there / 1e9:,.0f} GB: take a smaller model.latent_dim or smaller model.hidden_dims"
+        )

@@ -37,6 +37,10 @@ def silence_known_noise() -> None:
     warnings.filterwarnings("ignore", r"The number of training batches \(\d+\) is smaller than the logging interval")
     # a run that goes on in its own folder; any other is stopped before it gets here
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    # of what is logged in steps; here that is done by callbacks, which have an interval of their own
+    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
+    # `srun` is on the PATH of every login node of a cluster; a run alone does not need it
+    warnings.filterwarnings("ignore", "The `srun` command is available on your system but is not used")
     # lightning 2.6.6 with torch 2.14 and later: its copy of torch.utils._pytree.tree_flatten
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
 

@@ -12,7 +12,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
@@ -20,8 +20,13 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
+from autoencoder.errors import EarlyCtrlC
 from autoencoder.paths import expand_homes
 
+OPTIONS = (  # Hydra's
+    *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--info"),
+    *("--shell-completion", "--config-path", "--config-name", "--config-dir", "--experimental-rerun"),
+)
 BUFFERED = (io.TextIOWrapper, io.BufferedWriter)  # what a file open for writing is made of
 
 
@@ -41,12 +46,14 @@ def short_process() -> Iterator[None]:
         logging.shutdown()
         opened = gc.get_objects() if gc.isenabled() else []  # none by us, where the config alone ended the command
         for stream in (sys.stdout, sys.stderr, *(thing for thing in opened if type(thing) in BUFFERED)):
-            if not stream.closed:
+            if stream and not stream.closed:  # None: the command was started with it closed
                 stream.flush()
         os._exit(code)
 
     write_in_any_encoding()
-    sys.argv[1:] = expand_homes(sys.argv[1:])
+    outlive_readers()
+    sys.argv[1:] = expand_homes(options_first(sys.argv[1:]))
+    EarlyCtrlC.watch()
     keep_one_config_store()
     sys.modules.setdefault("scipy.signal", ScipySignal("scipy.signal"))
     gc.disable()
@@ -56,7 +63,64 @@ def short_process() -> Iterator[None]:
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        if EarlyCtrlC.pressed:  # half imported: the exit handlers of such modules fail
+            leave()
         raise
+
+
+def options_first(arguments: Sequence[str]) -> list[str]:
+    """A command's arguments, with `-m` before all settings: Hydra's parser takes none after it otherwise.
+
+    Raises: SystemExit with one line for a setting that is written as an option, `--max_epochs=3`.
+    """
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if name.startswith("--") and not any(option.startswith(name) for option in OPTIONS):
+            setting = argument.lstrip("-").replace("-", "_") + "=VALUE" * ("=" not in argument)
+            raise SystemExit(f"error: there is no option {name}: settings have no dashes, write {setting}")
+    return sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
+
+
+def outlive_readers() -> None:
+    """Lets a command go on, and end as it would, when what reads its output has gone, as `| head` does."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            setattr(sys, name, Unread.of(stream))
+
+
+class Unread(io.TextIOWrapper):
+    """An output stream that writes into nothing from when its reader is gone, instead of raising BrokenPipeError."""
+
+    @classmethod
+    def of(cls, stream: io.TextIOWrapper) -> "Unread":
+        """The same stream, with the same encoding and buffering."""
+        return cls(
+            stream.buffer,
+            encoding=stream.encoding,
+            errors=stream.errors,
+            line_buffering=stream.line_buffering,
+            write_through=stream.write_through,
+        )
+
+    def write(self, text: str, /) -> int:
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            self._turn_away()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self._turn_away()
+            super().flush()
+
+    def _turn_away(self) -> None:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, self.fileno())
+        os.close(nothing)
 
 
 def write_in_any_encoding() -> None:
@@ -100,3 +164,4 @@ def imports_done() -> None:
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
+        EarlyCtrlC.unwatch()

@@ -107,7 +107,10 @@ def describe_model(module: AutoencoderModule, datamodule: ImageDataModule) -> di
 
 def log_outcome(trainer: Trainer, settings: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> None:
     """Logs a finished run's settings beside its figures, so that TensorBoard's HParams tab compares runs."""
-    figures = {name: value for name, value in metrics.items() if name.startswith(("test/", "pca/"))}
+    measured = {name: value for name, value in metrics.items() if value is not None}
+    figures = {name: value for name, value in measured.items() if name.startswith(("test/", "pca/"))}
+    if "val/mse" in measured:  # of best.ckpt, as the others; its own tag, since "val/mse" is the curve; sorted first
+        figures = {"best/val/mse": measured["val/mse"], **figures}
     compared = compared_settings(settings) | {name: metrics[name] for name in ("dataset", "val_size", "epochs")}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):

@@ -4,10 +4,9 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from pydantic import PositiveInt
 from torch.optim import Optimizer
 
-from autoencoder.limits import checked
+from autoencoder.limits import Count, checked
 from autoencoder.step_hooks import idle_in_steps
 from autoencoder.views import log_scalars
 
@@ -20,7 +19,7 @@ class Signal(Callback):
     """
 
     @checked
-    def __init__(self, every_n_steps: PositiveInt = 50) -> None:
+    def __init__(self, every_n_steps: Count = 50) -> None:
         super().__init__()
         self.every_n_steps = every_n_steps
 

@@ -16,11 +16,17 @@ class Signature(NamedTuple):
     module: "_Module"
     parameters: dict[str, ast.arg]
     takes_any_keyword: bool
+    required: tuple[str, ...] = ()  # those without a default
 
     def annotation(self, name: str) -> Any:
         """A parameter's annotation; Any where there is none that can be read. Only now is it evaluated."""
         annotation = self.parameters[name].annotation
         return self.module.evaluate(annotation) if annotation else Any
+
+
+def any_signature() -> Signature:
+    """Of something that takes whatever it is given, as far as can be known without calling it."""
+    return Signature(_Module(ast.Module([], []), ""), {}, takes_any_keyword=True)
 
 
 def signature_of(target: str) -> Signature | None:
@@ -30,27 +36,45 @@ def signature_of(target: str) -> Signature | None:
     return None if module is None else module.signature(name)
 
 
+def names_beside(target: str) -> tuple[list[str], bool]:
+    """The names in the module of a dotted name, and whether these are all, so that nothing else can be there."""
+    module = _load(target.rpartition(".")[0])
+    if module is None:
+        return [], False
+    return [*module.definitions, *module.imports], not module.is_open
+
+
 def signature_in(path: Path, function: str) -> Signature | None:
     """The signature of a function in a file; None if it has none of that name."""
-    return _Module(ast.parse(path.read_text(encoding="utf-8")), path.stem).signature(function)
+    return _Module(ast.parse(path.read_bytes()), path.stem).signature(function)
 
 
 @cache
 def _load(name: str) -> "_Module | None":
-    """The module of that dotted name, parsed; parent packages are not imported either."""
+    """The module of that dotted name, parsed; parent packages are not imported either. None: there is nothing to read.
+
+    That is so for extension modules, for namespace packages, and for files that are not Python.
+    """
     package, *rest = name.split(".")
-    spec = importlib.util.find_spec(package) if package else None
-    if spec is None or spec.origin is None:
+    try:
+        spec = importlib.util.find_spec(package) if package else None
+    except (ImportError, ValueError):  # `__main__`, or an empty name
+        spec = None
+    if spec is None:
         return None
-    path = Path(spec.origin)
     if rest:
-        path = path.parent.joinpath(*rest)
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return (
-        _Module(ast.parse(path.read_text(encoding="utf-8")), name, path.name == "__init__.py")
-        if path.is_file()
-        else None
-    )
+        paths = (Path(folder, *rest) for folder in spec.submodule_search_locations or ())
+        files = [path / "__init__.py" if path.is_dir() else path.with_suffix(".py") for path in paths]
+    else:
+        files = [Path(spec.origin)] if spec.origin else []
+    path = next((file for file in files if file.is_file()), None)
+    if path is None:
+        return None
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):  # no Python in it
+        return None
+    return _Module(tree, name, path.name == "__init__.py")
 
 
 class _Module(dict[str, Any]):
@@ -62,18 +86,27 @@ class _Module(dict[str, Any]):
         self.package = name if is_package else name.rpartition(".")[0]
         self.definitions: dict[str, ast.stmt] = {}
         self.imports: dict[str, tuple[str, str]] = {}
+        self.starred: list[str] = []  # modules that all names are imported from
         for statement in ast.walk(tree):
             self._note(statement)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it may have names that its source does not spell out."""
+        return bool(self.starred) or "__getattr__" in self.definitions
+
     def _note(self, node: ast.AST) -> None:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            self.definitions.setdefault(node.name, node)
+            if not _is_decorated_with("overload", node):
+                self.definitions.setdefault(node.name, node)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             self.definitions.setdefault(node.targets[0].id, node)
         elif isinstance(node, ast.ImportFrom):
             parents = self.package.split(".")
             parents = parents[: len(parents) - node.level + 1] if node.level else []
             source = ".".join([*parents, *filter(None, [node.module])])
+            if node.names[0].name == "*":
+                self.starred.append(source)
             for alias in node.names:
                 self.imports.setdefault(alias.asname or alias.name, (source, alias.name))
 
@@ -106,6 +139,8 @@ class _Module(dict[str, Any]):
         if isinstance(found, ast.FunctionDef):
             return self._signature(found.args)
         if isinstance(found, ast.ClassDef):
+            if _is_decorated_with("dataclass", found):  # its parameters are its fields and those of its bases
+                return Signature(self, {}, takes_any_keyword=True)
             for member in found.body:
                 if isinstance(member, ast.FunctionDef) and member.name == "__init__":
                     return self._signature(member.args)
@@ -114,9 +149,21 @@ class _Module(dict[str, Any]):
         if name in self.imports:
             source, original = self.imports[name]
             return signature_of(f"{source}.{original}")
-        return None
+        starred = (signature_of(f"{source}.{name}") for source in self.starred)
+        return next((signature for signature in starred if signature), None)
 
     def _signature(self, arguments: ast.arguments) -> Signature:
         parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
         named = {parameter.arg: parameter for parameter in parameters if parameter.arg != "self"}
-        return Signature(self, named, takes_any_keyword=arguments.kwarg is not None)
+        positional = [*arguments.posonlyargs, *arguments.args]
+        required = positional[: len(positional) - len(arguments.defaults)]
+        keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        required += [parameter for parameter, default in keywords if default is None]
+        names = tuple(parameter.arg for parameter in required if parameter.arg != "self")
+        return Signature(self, named, arguments.kwarg is not None, names)
+
+
+def _is_decorated_with(name: str, node: ast.ClassDef | ast.FunctionDef) -> bool:
+    """Whether one of a definition's decorators is `name`, `module.name`, or a call of either."""
+    decorators = (one.func if isinstance(one, ast.Call) else one for one in node.decorator_list)
+    return any(name in (getattr(one, "id", None), getattr(one, "attr", None)) for one in decorators)

@@ -1,0 +1,31 @@
+"""SLURM's variables, which Lightning takes for a part that a process has in a job of several."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from autoencoder.errors import InputError
+
+INTERACTIVE = ("bash", "interactive")  # names of jobs in which Lightning leaves SLURM's variables alone
+
+
+def settle_slurm(trainer: Mapping[str, Any]) -> None:
+    """Lets a run be alone where `srun` did not start it: in a shell on a node, in a notebook, in a batch script.
+
+    Args: trainer, its settings.
+    Raises: InputError if `srun` started more or fewer processes than the trainer has devices.
+    """
+    tasks = int(os.environ.get("SLURM_NTASKS") or 1)
+    if "SLURM_STEP_ID" not in os.environ:
+        if "SLURM_NTASKS" in os.environ:
+            os.environ["SLURM_JOB_NAME"] = INTERACTIVE[-1]
+            for rank in ("SLURM_PROCID", "SLURM_LOCALID"):
+                os.environ.pop(rank, None)
+        return
+    alone = os.environ.get("SLURM_JOB_NAME") in INTERACTIVE and int(os.environ.get("SLURM_PROCID") or 0) == 0
+    devices, nodes = trainer.get("devices"), trainer.get("num_nodes", 1)
+    if tasks > 1 and not alone and isinstance(devices, int) and devices * nodes != tasks:
+        raise InputError(
+            f"srun started {tasks} processes, and trainer.devices={devices} on {nodes} node{'s' * (nodes != 1)} are "
+            f"{devices * nodes}: start it with srun --ntasks={devices * nodes}, without srun, or set trainer.devices"
+        )

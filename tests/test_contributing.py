@@ -1,0 +1,102 @@
+"""CONTRIBUTING's worked example, done to the letter: it trains, and its checkpoints are taken everywhere."""
+
+import copy
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import QUICK, ROOT, call, read_metrics, run_evaluate, run_train
+
+import autoencoder
+import explore
+from autoencoder.checkpoints import restore
+from autoencoder.errors import InputError
+from autoencoder.module import AutoencoderModule, plain
+
+TINY = (*QUICK, "callbacks=light", "logger=[]", "+trainer.limit_train_batches=20")
+
+
+def write_example(folder: Path) -> list[Path]:
+    """Writes each file of the example below `folder`, at the path that its first line names."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    written = []
+    for name, content in re.findall(r"```(?:python|yaml)\n# ((?:src|configs)/\S+)\n(.*?)```", text, re.DOTALL):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content, encoding="utf-8")
+        written.append(folder / name)
+    return written
+
+
+@pytest.fixture
+def example(tmp_path) -> tuple[str, ...]:
+    """The example as a part of the package; returns what a command needs to find its config."""
+    assert [path.suffix for path in write_example(tmp_path)] == [".py", ".yaml"]
+    autoencoder.__path__.append(str(tmp_path / "src" / "autoencoder"))
+    yield (f"hydra.searchpath=[file://{tmp_path}/configs]", "model=conv")
+    autoencoder.__path__.pop()
+    del sys.modules["autoencoder.conv"]
+
+
+def test_it_trains_and_is_evaluated_explored_and_gone_on_with(example, tmp_path):
+    run = tmp_path / "run"
+    trained = run_train(run, *TINY, *example, "model.channels=3", "model.latent_dim=5")
+    best = run / "checkpoints" / "best.ckpt"
+    arguments = torch.load(best, weights_only=True)["hyper_parameters"]
+    assert arguments == {"latent_dim": 5, "channels": 3, "image_shape": [1, 28, 28]}
+    measured = run_evaluate(tmp_path / "again", f"ckpt_path={best}", "metrics=[mse]", "figures=false")
+    assert measured["test/mse"] == pytest.approx(trained["test/mse"], rel=1e-6)
+    call(explore.main, f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/page")
+    assert (run / "explorer.html").is_file()
+    module, _ = restore(best)
+    assert module.network.encoder[0].out_channels == 3 and module.latent_dim == 5
+    call(__import__("train").main, f"resume={run}", "trainer.max_epochs=2")
+    assert read_metrics(run)["epochs"] == 2
+
+
+@pytest.mark.slow
+def test_it_passes_the_typecheck_the_linter_and_the_tests(tmp_path):
+    for name in ("src", "configs", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    write_example(tmp_path)
+    example = [f"tests/test_{name}.py" for name in ("configs", "bad_input")]
+    for tool in (["mypy"], ["ruff", "check", "."], ["pytest", "-n", "0", "--no-cov", *example]):
+        ended = subprocess.run([sys.executable, "-m", *tool], cwd=tmp_path, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stdout[-3000:]
+
+
+class Wide(AutoencoderModule):
+    """A subclass that hands everything on, and one argument more."""
+
+    def __init__(self, factor: float = 2.0, **others: object) -> None:
+        super().__init__(**others)
+        self.factor = factor
+
+
+def test_a_subclass_notes_what_it_was_made_of():
+    assert dict(Wide(latent_dim=3, hidden_dims=(9,)).hparams) == {"factor": 2.0, "latent_dim": 3, "hidden_dims": [9]}
+    assert dict(copy.deepcopy(Wide(0.5)).hparams) == {"factor": 0.5}
+    assert set(AutoencoderModule(3).hparams) == {"latent_dim", "hidden_dims", "activation", "image_shape"}
+    assert plain("sizes", ((1, 2), {"a": None})) == [[1, 2], {"a": None}]
+    for value in (torch.nn.ReLU(), torch.nn.ReLU, {1, 2}, b"bytes"):
+        with pytest.raises(TypeError, match=r"`factor` is a .*, and a checkpoint holds plain values"):
+            Wide(value)
+
+
+def test_a_class_outside_the_package_is_not_run_from_a_checkpoint(run, tmp_path):
+    checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    for name, message in (
+        ("test_contributing.Wide", "is not in the package autoencoder"),
+        ("os.system", "is not in the package autoencoder"),
+        ("autoencoder.conv.Gone", "which is not there"),
+        ("autoencoder.errors.InputError", "which is not there"),
+        ("Gone", "which is not there"),
+    ):
+        torch.save(checkpoint | {"model": name}, tmp_path / "other.ckpt")
+        with pytest.raises(InputError, match=f"holds a {re.escape(name)}, .*{message}"):
+            restore(tmp_path / "other.ckpt")
