@@ -118,7 +118,7 @@ class AutoencoderModule(LightningModule):
         if compile:
             self.network.compile()
         self.make_optimizer: Callable[[LightningModule], Optimizer] = optimizer or muon
-        self.make_scheduler: Callable[[Optimizer, int | float], LRScheduler] = scheduler or linear
+        self.make_scheduler: Callable[[Optimizer, int | None], LRScheduler] = scheduler or linear
         self.first_optimizer_state: dict[int, Any] | None = None  # what the optimiser starts from, if not from nothing
         self.train_loss_sum = torch.zeros(())  # over the images of this epoch so far
         self.train_images = 0
