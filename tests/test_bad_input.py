@@ -231,16 +231,17 @@ def test_a_folder_that_holds_another_run(tmp_path, run):
 def test_a_class_of_ones_own_that_cannot_be_imported(content, message, tmp_path):
     if content:
         (tmp_path / "mine.py").write_text(content, encoding="utf-8")
-    line = refuse(TRAIN, "+callbacks.mine._target_=mine.Stop", f"paths.log_dir={tmp_path}", PYTHONPATH=str(tmp_path))
+    overrides = ("experiment=quick", "+callbacks.mine._target_=mine.Stop", f"paths.log_dir={tmp_path}")
+    line = refuse(TRAIN, *overrides, PYTHONPATH=str(tmp_path))
     assert "mine.Stop" in line and message in line
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("trainer.accelerator=cuda:0", "Trainer cannot be built: You selected an invalid accelerator name"),
-        ("+trainer.num_nodes=0", "Trainer cannot be built: `num_nodes` must be a positive integer, but got 0"),
-        ("trainer.devices=[7]", "Trainer cannot be built: TypeError: `devices`"),
+        ("trainer.accelerator=cuda:0", "error: trainer: You selected an invalid accelerator name"),
+        ("+trainer.num_nodes=0", "error: trainer: `num_nodes` must be a positive integer, but got 0"),
+        ("trainer.devices=[7]", "error: trainer: `devices` selected with `CPUAccelerator` should be an int > 0"),
         ("+callbacks.mine._target_=math.sqrt", "sqrt cannot be built: TypeError"),
         ("model.latent_dim=1000000000", "weights needs 1,536 GB to train, and this machine has"),
         ("model.hidden_dims=[1000000,1000000]", "take a smaller model.latent_dim or smaller model.hidden_dims"),

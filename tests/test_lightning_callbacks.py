@@ -103,3 +103,27 @@ def test_other_callbacks_do_their_work_beside_ours(tmp_path, overrides):
 def test_what_a_callback_cannot_do_is_said_in_one_line(tmp_path, capfd, overrides, message):
     line = refusal(capfd, tmp_path, *overrides.split())
     assert line.startswith("error: ") and message in line
+
+
+def test_what_lightning_refuses_is_in_the_log_with_its_traceback(tmp_path, capfd):
+    line = refusal(capfd, tmp_path, f"{ADDED}EarlyStopping", "+callbacks.added.monitor=loss")
+    assert line.startswith("error: callbacks: Early stopping conditioned on metric `loss`")
+    text = (tmp_path / "train.log").read_text(encoding="utf-8")
+    assert "Traceback" in text and "early_stopping.py" in text
+
+
+class Spoil(Callback):
+    """Makes the weights NaN in the second epoch."""
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            with torch.no_grad():
+                pl_module.network.encoder[1].weight.fill_(float("nan"))
+
+
+def test_a_run_that_diverges_in_a_new_folder_keeps_its_last_good_checkpoint(tmp_path, capfd):
+    folder = tmp_path / "new"
+    with pytest.raises(SystemExit):
+        call(train.main, *TINY, f"hydra.run.dir={folder}", "+callbacks.spoil._target_=test_lightning_callbacks.Spoil")
+    assert f"the last good state is in {folder}/checkpoints/last.ckpt" in capfd.readouterr().out
+    assert (folder / "checkpoints" / "last.ckpt").exists()

@@ -4,8 +4,10 @@ from contextlib import suppress
 
 import pytest
 from conftest import QUICK, call, command, read_metrics
+from omegaconf import OmegaConf
 
 import train
+from autoencoder.hydra_callbacks import SweepTable
 from autoencoder.processes import folder_overrides, rank
 
 TINY = ("experiment=quick", "callbacks=light", "+trainer.limit_train_batches=4", "logger=[]")
@@ -45,6 +47,12 @@ def test_only_the_first_process_writes_a_record_and_a_log(tmp_path, monkeypatch,
         call(train.main, *folder_overrides(), f"paths.log_dir={tmp_path}", "model.latent_dim=0")
     assert "error: model.latent_dim must be greater than 0" in capfd.readouterr().out
     assert not list(tmp_path.rglob("*"))
+
+
+def test_only_the_first_process_ends_a_sweep_with_its_table(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("RANK", "1")
+    SweepTable().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    assert capfd.readouterr().out == ""
 
 
 @pytest.mark.slow

@@ -163,6 +163,34 @@ def test_a_schedule_over_a_run_without_an_end_is_refused(tmp_path, capfd, overri
     assert "take scheduler=constant" in line
 
 
+def assert_same_end(one, other):
+    """The same last weights, to the last bit, and the same history."""
+    states = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for run in (one, other)]
+    assert all(torch.equal(weight, states[1][name]) for name, weight in states[0].items())
+    assert len({(run / "history.csv").read_text(encoding="utf-8") for run in (one, other)}) == 1
+
+
+@pytest.mark.parametrize(("limits", "interval"), [([2, 6, 9], 1.0), ([4, 9], 1.0), ([3, 4, 8, 9], 0.5)])
+def test_a_run_that_goes_on_beyond_its_steps_ends_as_if_it_had_never_stopped(tmp_path, limits, interval):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    settings = (*TINY, "scheduler=constant", "trainer.max_epochs=3", f"+trainer.val_check_interval={interval}")
+    run_train(whole, *settings, "+trainer.max_steps=9")
+    run_train(parts, *settings, f"+trainer.max_steps={limits[0]}")
+    for steps in limits[1:]:
+        call(train.main, f"resume={parts}", f"trainer.max_steps={steps}")
+    assert_same_end(parts, whole)
+
+
+def test_a_run_that_goes_on_beyond_its_time_deals_the_rest_of_its_epoch_first(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    settings = (*TINY, "scheduler=constant", "trainer.max_epochs=3")
+    run_train(whole, *settings)
+    run_train(parts, *settings, "+trainer.max_time={milliseconds: 1}")
+    assert read_metrics(parts)["steps"] == 1
+    call(train.main, f"resume={parts}", "trainer.max_time.milliseconds=1000000")
+    assert_same_end(parts, whole)
+
+
 def test_fit_seconds_count_all_sessions(tmp_path):
     first = run_train(tmp_path, *TINY, "trainer.max_epochs=2")["fit_seconds"]
     path = tmp_path / "checkpoints" / "last.ckpt"

@@ -67,9 +67,18 @@ class BestAndLast(Checkpoint):
         self.best_score: float | None = None  # val/mse of best.ckpt
         self._is_best = False  # the network as it is now
         self._saved_step = 0
+        self._max_steps = -1
         self._random_states: dict[str, Any] | None = None
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # With a limit of steps Lightning takes each checkpoint for one within an epoch, and would run a whole epoch's
+        # end once more. It restores its loops between this hook and the next.
+        self._max_steps = trainer.fit_loop.epoch_loop.max_steps
+        if self._random_states is not None:  # it goes on
+            trainer.fit_loop.epoch_loop.max_steps = -1
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.fit_loop.epoch_loop.max_steps = self._max_steps
         self._saved_step = trainer.global_step
         if self._random_states is not None:
             set_random_states(self._random_states)
@@ -101,6 +110,9 @@ class BestAndLast(Checkpoint):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["logs"] = log_lengths(trainer)
         checkpoint["logger_runs"] = logger_runs(trainer)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        reopen_cut_epoch(checkpoint)
 
     @property
     def best_model_path(self) -> str:
@@ -134,6 +146,24 @@ def replace_by_copy(source: Path, target: Path) -> None:
     except OSError:  # a file system without hard links
         shutil.copyfile(source, scratch)
     scratch.replace(target)
+
+
+def reopen_cut_epoch(checkpoint: dict[str, Any]) -> None:
+    """Takes back, in place, the end of an epoch that a limit cut short, so that its remaining images come next.
+
+    Lightning counts an epoch that max_steps or max_time has ended within as a whole one. Its row in the history goes,
+    too: it is written anew at the epoch's real end.
+    """
+    loops = checkpoint["loops"]["fit_loop"]
+    progress = loops["epoch_progress"]
+    was_ended = progress["current"]["processed"] == progress["current"]["started"]
+    if not was_ended or loops["epoch_loop.batch_progress"]["is_last_batch"]:
+        return
+    for part in progress.values():
+        part["processed"] -= 1
+        part["completed"] = min(part["completed"], part["processed"])
+    if rows := checkpoint["callbacks"].get("History", {}).get("rows"):
+        rows.pop()
 
 
 def random_states() -> dict[str, Any]:

@@ -54,6 +54,8 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
         if line is None and not keep_going:
             _log_to_files(error)
             raise
+        if line is not None and not isinstance(error, InputError):  # a library's words, which may leave a question
+            _log_to_files(error)
         if logging.root.handlers:  # inside a job: for the console and for the job's own log file
             log.error("error: %s", line or _kind(error), exc_info=None if line else error)
         else:

@@ -67,6 +67,8 @@ class SweepTable(Callback):
     @heard
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Raises: SystemExit with code 1 if a job failed or was stopped, or if jobs wrote over each other's files."""
+        if not is_first_process():  # it has a folder of its own, which stays empty
+            return
         sweep_dir = Path(config.hydra.sweep.dir).absolute()
         jobs = find_jobs(sweep_dir, dict(self.started), config.hydra.output_subdir)
         if not jobs:

@@ -118,7 +118,7 @@ class AutoencoderModule(LightningModule):
         if compile:
             self.network.compile()
         self.make_optimizer: Callable[[LightningModule], Optimizer] = optimizer or muon
-        self.make_scheduler: Callable[[Optimizer, int | float], LRScheduler] = scheduler or linear
+        self.make_scheduler: Callable[[Optimizer, int | None], LRScheduler] = scheduler or linear
         self.first_optimizer_state: dict[int, Any] | None = None  # what the optimiser starts from, if not from nothing
         self.train_loss_sum = torch.zeros(())  # over the images of this epoch so far
         self.train_images = 0
@@ -240,7 +240,7 @@ class AutoencoderModule(LightningModule):
         checkpoint["epoch_so_far"] = {
             "loss_sum": float(mean_of_processes),
             "images": self.train_images,
-            "measured": dict(self.measured),
+            "measured": {name: error for name, error in self.measured.items() if name != "train/mse"},
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -252,9 +252,10 @@ class AutoencoderModule(LightningModule):
 
     def _keep_own_settings(self) -> None:
         """Puts back the rates and decays of this run's config, which a checkpoint's optimiser state has replaced."""
-        optimizer, scheduler = self.trainer.optimizers[0], self.trainer.lr_scheduler_configs[0].scheduler
-        if not isinstance(scheduler, LambdaLR):  # others move these numbers in ways of their own
+        schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+        if not schedulers or not isinstance(schedulers[0], LambdaLR):  # others move these numbers in ways of their own
             return
+        optimizer, scheduler = self.trainer.optimizers[0], schedulers[0]
         scheduler.base_lrs = [settings["lr"] for settings in self._own_settings]
         for group, settings, factor in zip(
             optimizer.param_groups, self._own_settings, scheduler.lr_lambdas, strict=True

@@ -88,8 +88,8 @@ class RunFolder:
             _made.add(self.path)
 
     def remove_if_made(self) -> None:
-        """Removes a folder that this process has made, with what is in it: of a command that was refused."""
-        if self.path in _made:
+        """Removes a folder that this process has made for a command that was refused; not if there is a checkpoint."""
+        if self.path in _made and not self.is_taken():
             shutil.rmtree(self.path, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, made from an optimiser and the run's number of steps, infinite for a run without an end."""
+"""Learning-rate schedules, made from an optimiser and the run's number of steps, None for a run without an end."""
 
 from math import ceil, isinf
 
@@ -11,8 +11,8 @@ from autoencoder.errors import InputError
 from autoencoder.limits import Share, checked
 
 
-def steps_of_run(trainer: Trainer) -> int | float:
-    """How many steps the optimiser takes in the run that a Trainer is set for; infinite without an end."""
+def steps_of_run(trainer: Trainer) -> int | None:
+    """How many steps the optimiser takes in the run that a Trainer is set for; None without a fixed number."""
     steps = trainer.estimated_stepping_batches
     plans = [
         callback
@@ -20,7 +20,7 @@ def steps_of_run(trainer: Trainer) -> int | float:
         if isinstance(callback, GradientAccumulationScheduler)
     ]
     if isinf(steps) or not trainer.max_epochs or trainer.max_epochs < 0 or not plans:
-        return steps if isinf(steps) else int(steps)
+        return None if isinf(steps) else int(steps)
     # Lightning counts as if each epoch accumulated as many batches as the first.
     epochs = (plans[-1].get_accumulate_grad_batches(epoch) for epoch in range(trainer.max_epochs))
     planned = sum(ceil(trainer.num_training_batches / batches) for batches in epochs)
@@ -28,18 +28,18 @@ def steps_of_run(trainer: Trainer) -> int | float:
 
 
 @checked
-def linear(optimizer: Optimizer, total_steps: int | float, warmup: Share = 0.02, floor: Share = 0.0) -> LambdaLR:
+def linear(optimizer: Optimizer, total_steps: int | None, warmup: Share = 0.02, floor: Share = 0.0) -> LambdaLR:
     """Linear warm-up, then linear decay to the run's last step.
 
     Args:
         optimizer: its learning rates are the peak.
-        total_steps: of the whole run.
+        total_steps: of the whole run; None if it has no fixed number.
         warmup: share of the steps that the rate takes to rise to its peak.
         floor: share of the peak at which it ends.
     Raises:
         InputError: if the run has no fixed number of steps.
     """
-    if isinf(total_steps):
+    if total_steps is None:
         raise InputError(
             "scheduler=linear needs the run's length: set trainer.max_epochs or +trainer.max_steps, "
             "or take scheduler=constant"
@@ -56,6 +56,6 @@ def linear(optimizer: Optimizer, total_steps: int | float, warmup: Share = 0.02,
 
 
 @checked
-def constant(optimizer: Optimizer, total_steps: int | float) -> LambdaLR:
+def constant(optimizer: Optimizer, total_steps: int | None) -> LambdaLR:
     """The optimiser's own learning rates from the first step to the last."""
     return LambdaLR(optimizer, lambda step: 1.0)
