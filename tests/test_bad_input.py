@@ -231,7 +231,8 @@ def test_a_folder_that_holds_another_run(tmp_path, run):
 def test_a_class_of_ones_own_that_cannot_be_imported(content, message, tmp_path):
     if content:
         (tmp_path / "mine.py").write_text(content, encoding="utf-8")
-    line = refuse(TRAIN, "+callbacks.mine._target_=mine.Stop", f"paths.log_dir={tmp_path}", PYTHONPATH=str(tmp_path))
+    overrides = ("experiment=quick", "+callbacks.mine._target_=mine.Stop", f"paths.log_dir={tmp_path}")
+    line = refuse(TRAIN, *overrides, PYTHONPATH=str(tmp_path))
     assert "mine.Stop" in line and message in line
 
 
