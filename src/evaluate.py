@@ -71,7 +71,8 @@ def evaluate(
     if figures:
         from autoencoder.figures import save_figures
 
-        save_figures(module, datamodule, folder / "figures", history_of(ckpt_path), projection)
+        with left_out_if_it_fails("figures/"):
+            save_figures(module, datamodule, folder / "figures", history_of(ckpt_path), projection)
     log.info("%s", summarize(results, datamodule.title, folder))
 
 

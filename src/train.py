@@ -77,6 +77,7 @@ def train(
     from lightning.pytorch import Trainer, seed_everything
     from lightning.pytorch.callbacks import LambdaCallback
 
+    from autoencoder.averaging import keep_average
     from autoencoder.checkpoints import WholeFiles, check_goes_on, load_best, read_checkpoint, start_from
     from autoencoder.config_check import with_image_shape
     from autoencoder.evaluation import evaluate
@@ -90,6 +91,7 @@ def train(
     from autoencoder.runs import write_metrics
     from autoencoder.slurm import settle_slurm
     from autoencoder.stopping import StopBetweenSteps
+    from autoencoder.threads import advise_on_threads
 
     imports_done()
     silence_known_noise()
@@ -122,6 +124,7 @@ def train(
     log_lengths: dict[str, int] | None = {} if begun else None
     if start.goes_on:
         check_goes_on(folder.last, former, module, datamodule, start.changes)
+        fitter.precision_plugin.convert_module(module)  # Lightning would do so after it has loaded the weights
         log_lengths = former.get("logs")
         start.announce()
     elif ckpt_path:
@@ -130,8 +133,10 @@ def train(
     if fitter.is_global_zero and log_lengths is not None:
         cut_logs(fitter.loggers, folder.path, log_lengths)
 
+    advise_on_threads(fitter, module, datamodule.batch_size)
     with stop.listen(), noted_if_it_ends_early(folder, fitter, datamodule, seed):
         fitter.fit(module, datamodule, ckpt_path=folder.last if start.goes_on else None, weights_only=True)
+        keep_average(fitter, module, datamodule)
         if not fitter.is_global_zero:
             return None
         module.float()  # trainer.precision is of training alone
@@ -147,7 +152,8 @@ def train(
         if figures:
             from autoencoder.figures import save_figures
 
-            save_figures(module, datamodule, folder.path / "figures", folder.history)
+            with left_out_if_it_fails("figures/"):
+                save_figures(module, datamodule, folder.path / "figures", folder.history)
         if explorer:
             from autoencoder.explorer import write_explorer
 

@@ -34,6 +34,13 @@ def test_training_parts_are_equally_long_and_cover_the_epoch(world_size):
     assert sum(map(len, parts)) - len(INDICES) < world_size
 
 
+@pytest.mark.parametrize("images", [1, 2, 3])
+def test_each_of_many_processes_gets_an_image_of_few(images):
+    parts = [EpochOrder(INDICES[:images], 0, rank, 8).deal().tolist() for rank in range(8)]
+    assert [len(part) for part in parts] == [1] * 8
+    assert {index for part in parts for index in part} == set(INDICES[:images].tolist())
+
+
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_evaluation_parts_hold_each_image_exactly_once(world_size):
     parts = [deal(None, 0, rank, world_size) for rank in range(world_size)]

@@ -97,3 +97,8 @@ def test_a_compiled_network_computes_the_same():
     images = torch.rand(4, 1, 28, 28)
     expected = module.network.decoder(module.network.encoder(images))
     torch.testing.assert_close(module(images), expected)
+
+
+def test_a_checkpoint_holds_the_shape_of_the_images_even_if_none_was_given():
+    assert AutoencoderModule().hparams["image_shape"] == [1, 28, 28]
+    assert AutoencoderModule(image_shape=(3, 4, 5)).hparams["image_shape"] == [3, 4, 5]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import call, run_evaluate, run_train, write_idx
+from conftest import call, command, read_metrics, run_evaluate, run_train, write_idx
 from matplotlib.image import imread
 
 import explore
@@ -75,6 +75,7 @@ def test_every_command_works_on(name, tmp_path, monkeypatch):
     measured = run_evaluate(tmp_path / "again", f"ckpt_path={run}/checkpoints/best.ckpt")
     assert measured["test/mse"] == pytest.approx(metrics["test/mse"], rel=1e-5, abs=1e-9)
     said = (tmp_path / "again" / "evaluate.log").read_text(encoding="utf-8").splitlines()
+    assert "the view" not in (run / "train.log").read_text(encoding="utf-8"), "a view failed"
     left_out = {line.partition(" is left out: ")[0] for line in said if " is left out: " in line}
     assert left_out == LEFT_OUT.get(name, set())
     assert measured.keys() >= {"pca/test_mse", "test/psnr"}
@@ -96,6 +97,17 @@ def test_the_extremes_of_the_settings_on_few_images(tmp_path, monkeypatch):
     metrics = run_train(tmp_path / "run", *settings)
     assert (metrics["val_size"], metrics["steps"]) == (1, 1)
     run_evaluate(tmp_path / "again", f"ckpt_path={tmp_path}/run/checkpoints/best.ckpt")
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_single_validation_image(tmp_path):
+    write_set(tmp_path / "data", train=12, test=3)
+    settings = ("trainer=ddp", "trainer.max_epochs=1", "data.val_size=1", "model.latent_dim=2")
+    folder = tmp_path / "run"
+    result = command("src/train.py", *settings, f"hydra.run.dir={folder}", DATA_DIR=str(tmp_path / "data"))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (folder / "checkpoints" / "best.ckpt").is_file()
+    assert f"val/mse {read_metrics(folder)['val/mse']:.4f}" in (folder / "train.log").read_text(encoding="utf-8")
 
 
 def test_without_validation_images_a_probe_that_would_learn_one_class_is_left_out(caplog):

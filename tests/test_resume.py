@@ -208,7 +208,7 @@ def test_settings_changed_on_the_way_are_used_from_there_on_said_and_recorded(op
     assert set(Rates.seen) == {(1e-5, 0.5)} and len(Rates.seen) == 125
     said = capfd.readouterr().out
     assert "optimizer.lr from here on: 1e-05, before" in said and "trainer.max_epochs from here on: 2, before 1" in said
-    assert "lr: 1.0e-05" in (tmp_path / ".hydra" / "config.yaml").read_text()
+    assert "lr: 1.0e-05" in (tmp_path / ".hydra" / "config.yaml").read_text(encoding="utf-8")
     group = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]["param_groups"]
     assert group[0]["lr"] == 1e-5
     assert read_metrics(tmp_path)["epochs"] == 2
@@ -249,7 +249,10 @@ def test_rows_of_the_first_part_are_kept(tmp_path):
     run_train(tmp_path / "whole", *study)
     stop_at(tmp_path / "stopped", 180, *study)
     call(train.main, f"resume={tmp_path / 'stopped'}", "~callbacks.stopper")
-    rows = [(tmp_path / name / "csv" / "metrics.csv").read_text().splitlines() for name in ("whole", "stopped")]
+    rows = [
+        (tmp_path / name / "csv" / "metrics.csv").read_text(encoding="utf-8").splitlines()
+        for name in ("whole", "stopped")
+    ]
     assert rows[0] == rows[1] and len(rows[0]) > 20
 
 
@@ -286,7 +289,11 @@ def test_a_save_that_breaks_leaves_the_former_checkpoints_whole(tmp_path):
 def test_two_runs_into_one_folder_the_second_is_refused(tmp_path):
     arguments = [sys.executable, "src/train.py", "experiment=quick", "trainer.max_epochs=10000", "callbacks=light"]
     process = subprocess.Popen(
-        [*arguments, f"hydra.run.dir={tmp_path}"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*arguments, f"hydra.run.dir={tmp_path}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
@@ -343,9 +350,9 @@ def test_a_sweep_started_again_runs_what_is_missing(tmp_path):
 
 def test_metrics_of_a_broken_file_do_not_stop_a_run(tmp_path, whole):
     shutil.copytree(whole, tmp_path / "copy")
-    (tmp_path / "copy" / "metrics.json").write_text("{")
+    (tmp_path / "copy" / "metrics.json").write_text("{", encoding="utf-8")
     call(train.main, f"resume={tmp_path / 'copy'}")
-    metrics = json.loads((tmp_path / "copy" / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "copy" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["status"] == "finished" and metrics["test/mse"] == read_metrics(whole)["test/mse"]
 
 
@@ -385,3 +392,39 @@ def test_a_run_stopped_while_it_is_measured_goes_on_with_measuring(tmp_path, who
     monkeypatch.undo()
     run_train(tmp_path, *STUDY, *LIGHT)
     assert_same_run(tmp_path, whole)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("+trainer.max_steps=300",),
+        pytest.param(("trainer.max_epochs=-1", "+trainer.max_steps=300"), marks=pytest.mark.slow),
+        ("+trainer.accumulate_grad_batches=3",),
+        ("+trainer.val_check_interval=0.25",),
+        pytest.param(
+            ("+trainer.val_check_interval=50", "+trainer.check_val_every_n_epoch=null"), marks=pytest.mark.slow
+        ),
+        pytest.param(("+trainer.check_val_every_n_epoch=2",), marks=pytest.mark.slow),
+        pytest.param(("+trainer.limit_train_batches=61", "+trainer.limit_val_batches=0"), marks=pytest.mark.slow),
+        pytest.param(("+trainer.overfit_batches=40",), marks=pytest.mark.slow),
+        pytest.param(
+            ("trainer.num_sanity_val_steps=2", "+trainer.reload_dataloaders_every_n_epochs=1"), marks=pytest.mark.slow
+        ),
+        ("trainer.precision=64-true",),
+        ("trainer.precision=bf16-mixed", "optimizer=adam", "+trainer.gradient_clip_val=0.1"),
+        pytest.param(("data.val_size=0", "logger=[tensorboard,csv]"), marks=pytest.mark.slow),
+        ("data.batch_size=4000", "trainer.max_epochs=60", "scheduler=constant"),  # an epoch is one batch
+    ],
+    ids=" ".join,
+)
+def test_whatever_the_trainer_does_a_stopped_run_goes_on(settings, tmp_path):
+    run_train(tmp_path / "whole", *STUDY, "callbacks=light", *settings)
+    for index, step in enumerate((17, 44)):
+        arguments = (*STUDY, "callbacks=light", *settings, f"hydra.run.dir={tmp_path / 'stopped'}")
+        stopper = f"{{_target_: test_resume.SignalAt, step: {step}, name: SIGINT}}"
+        again = (f"resume={tmp_path / 'stopped'}", f"callbacks.stopper={stopper}")
+        with pytest.raises(SystemExit) as stopped:
+            call(train.main, *(again if index else (*arguments, f"+callbacks.stopper={stopper}")))
+        assert stopped.value.code == 130
+    call(train.main, f"resume={tmp_path / 'stopped'}", "~callbacks.stopper")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")

@@ -3,11 +3,13 @@
 import shutil
 
 import pytest
+import torch
 from conftest import call, read_metrics, run_evaluate, run_train, write_dataset
 
 import evaluate
 import explore
 import train
+from autoencoder import sources
 from autoencoder.checkpoints import history_of
 
 SETTINGS = ("trainer.max_epochs=1", "model.latent_dim=2", "model.hidden_dims=[8]")
@@ -68,6 +70,20 @@ def test_other_images_are_refused_by_name_and_number(main, two, tmp_path, capfd)
     assert line.startswith(f"error: {two / 'other'} has other images than the checkpoint was trained on: 60 training")
     assert "20 test images (fingerprint " in line and ") where it had 100 and 30 (" in line
     assert not list((two / "other").rglob("*.lock")) and not (two / "run" / "explorer.html").exists()
+
+
+def test_images_that_are_nowhere_are_not_downloaded_in_place_of_others(copy, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "none"))
+    monkeypatch.setattr(sources, "_download", lambda *_: pytest.fail("a download"))
+    checkpoint = copy / "run" / "checkpoints" / "best.ckpt"
+    line = refused(capfd, evaluate.main, f"ckpt_path={checkpoint}", f"data_dir={tmp_path}/neither")
+    assert f"the images that the checkpoint was trained on are not in {tmp_path}/neither: name" in line
+    content = torch.load(checkpoint, weights_only=True)
+    content["datamodule_hyper_parameters"]["data_dir"] = str(tmp_path / "gone")
+    torch.save(content, checkpoint)
+    line = refused(capfd, evaluate.main, f"ckpt_path={checkpoint}", f"hydra.run.dir={tmp_path}/e")
+    assert f"are not in {tmp_path}/gone nor in {tmp_path}/none: name" in line
+    assert not any((tmp_path / name).exists() for name in ("none", "neither", "gone"))
 
 
 def test_going_on_with_other_images_is_refused(copy, capfd):

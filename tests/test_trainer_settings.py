@@ -149,6 +149,11 @@ def test_max_time_ends_a_run(tmp_path, epochs, duration):
     assert len(history["epoch"]) == metrics["epochs"] and not any(map(math.isnan, history["train/mse"]))
 
 
+def test_a_time_that_is_up_is_said_once(tmp_path, caplog):
+    run_train(tmp_path, *TINY, "trainer.max_epochs=3", "+trainer.min_epochs=2", "+trainer.max_time={seconds: 0}")
+    assert [message.partition(".")[0] for message in caplog.messages].count("Time limit reached") == 1
+
+
 @pytest.mark.parametrize(
     "overrides", ["trainer.max_epochs=-1", "trainer.max_epochs=null +trainer.max_time={seconds: 1}"]
 )
@@ -179,3 +184,45 @@ def test_fit_seconds_count_all_sessions(tmp_path):
 )
 def test_settings_that_mean_something_else_here_are_refused(tmp_path, capfd, override, message):
     assert message in refusal(capfd, tmp_path, override)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.accelerator=cuda:0", "invalid accelerator name: `accelerator='cuda:0'`"),
+        ("trainer.accelerator=CPU", "invalid accelerator name"),
+        ("trainer.accelerator=tpu", "Requirement 'torch_xla"),
+        ("trainer.devices=0", "`Trainer(devices=0)` value is not a valid input"),
+        ("trainer.devices=-1", "should be an int > 0"),
+        ("trainer.devices=[0,1]", "should be an int > 0"),
+        ("trainer.devices=two", "should be an int > 0"),
+        ("trainer.precision=transformer-engine", "Requirement 'transformer_engine"),
+        ("+trainer.num_nodes=0", "`num_nodes` must be a positive integer, but got 0"),
+        ("+trainer.strategy=dp", "invalid strategy name: `strategy='dp'`"),
+        ("+trainer.strategy=fsdp", "requires a GPU accelerator"),
+        ("+trainer.barebones=true", "leaves no checkpoint to measure"),
+        ("+trainer.profiler=loud", "it can only be one of ['simple', 'advanced', 'pytorch', 'xla']"),
+        ("+trainer.limit_val_batches=2.5", "it has to be in [0.0, 1.0] or an int"),
+        ("+trainer.val_check_interval=5", "(5) must be less than or equal to the number of the training batches (4)"),
+        ("+trainer.check_val_every_n_epoch=0", "trainer.check_val_every_n_epoch must be greater than 0, got 0"),
+        ("+trainer.max_steps=-5", "must be a non-negative integer or -1"),
+        ("+trainer.max_time=long", "is not a valid duration"),
+        ("+trainer.fast_dev_run=-1", "is not a valid configuration"),
+    ],
+)
+def test_mistakes_get_one_line(tmp_path, capfd, override, message):
+    assert message in refusal(capfd, tmp_path, override)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("+trainer.deterministic=warn", "+trainer.detect_anomaly=true", "+trainer.inference_mode=false"),
+        *("+trainer.reload_dataloaders_every_n_epochs=1", "+trainer.fast_dev_run=2", "+trainer.profiler=simple"),
+        *("callbacks.checkpoints=null +trainer.enable_checkpointing=false", "trainer.devices=auto"),
+        "+trainer.max_steps=1 figures=true",
+    ],
+)
+def test_other_settings_train(tmp_path, override):
+    metrics = run_train(tmp_path, *TINY, "trainer.max_epochs=2", *override.split())
+    assert metrics["steps"] in (1, 2, 8) and metrics["test/mse"] < 0.94

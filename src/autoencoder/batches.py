@@ -42,8 +42,8 @@ class EpochOrder:
             return self.indices[self.rank :: self.world_size]
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)  # a prime: no seed meets another
         order = self.indices[torch.randperm(len(self.indices), generator=generator)]
-        order = torch.cat([order, order[: len(self) * self.world_size - len(order)]])
-        return order[self.rank :: self.world_size]
+        dealt = torch.arange(len(self) * self.world_size) % len(order)
+        return order[dealt][self.rank :: self.world_size]
 
 
 class FixedOrder(EpochOrder, SequentialSampler):

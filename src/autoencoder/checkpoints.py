@@ -26,7 +26,8 @@ from autoencoder.history import read_history
 from autoencoder.module import AutoencoderModule, DivergenceError
 from autoencoder.paths import expand_home
 from autoencoder.run_logs import log_lengths, logger_runs
-from autoencoder.sources import FOLDERS, TITLES, find_files
+from autoencoder.sources import DOWNLOADED, FOLDERS, TITLES, find_files
+from autoencoder.step_hooks import idle_in_steps
 from autoencoder.stopping import Stopped
 
 
@@ -50,6 +51,7 @@ class WholeFiles(TorchCheckpointIO):
             scratch.unlink(missing_ok=True)
 
 
+@idle_in_steps
 class BestAndLast(Checkpoint):
     """Keeps `best.ckpt` by `val/mse`, and `last.ckpt`: the state after the last epoch, or where the run was stopped.
 
@@ -232,9 +234,11 @@ def _check_network(path: str | Path, checkpoint: dict[str, Any], module: Autoenc
     for name, value in module.hparams.items():
         trained = checkpoint["hyper_parameters"].get(name)
         if trained != value:
+            setting = f"set model.{name}={str(trained).replace(' ', '')}"
+            remedy = "take such images" if name == "image_shape" else setting
             raise InputError(
                 f"checkpoint {path} was trained with {name} {trained}, this model has {value}: "
-                f"set model.{name}={str(trained).replace(' ', '')} or start a new run"
+                f"{remedy} or start a new run"
             )
 
 
@@ -287,7 +291,7 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
             "AutoencoderModule.load_from_checkpoint and measure it with autoencoder.evaluation.evaluate"
         )
     settings = dict(checkpoint["datamodule_hyper_parameters"]) | {key: trained[key] for key in ("dataset", "val_size")}
-    settings |= {"offline_fallback": False, "data_dir": _folder_with_images(settings, data_dir)}
+    settings |= {"offline_fallback": False, "data_dir": _folder_with_images(trained, settings["data_dir"], data_dir)}
     datamodule = ImageDataModule(**settings)
     datamodule.expect(trained)
     datamodule.setup()
@@ -321,14 +325,23 @@ def history_of(path: str | Path) -> Path | None:
     return file if rows else None
 
 
-def _folder_with_images(settings: Mapping[str, Any], data_dir: str | None) -> str:
+def _folder_with_images(trained: Mapping[str, Any], run_had: str, data_dir: str | None) -> str:
     """Where to look for a checkpoint's images: `data_dir` if that is given; else the first folder that has them, of
-    the one that the run had and DATA_DIR; if none has, DATA_DIR, for a download."""
-    run_had, environment = settings["data_dir"], os.environ.get("DATA_DIR")
-    if data_dir or settings["dataset"] not in FOLDERS:
-        return data_dir or run_had
-    for folder in filter(None, (run_had, environment)):
+    the one that the run had and DATA_DIR; if none has, DATA_DIR, for a download.
+
+    Raises: InputError if `data_dir` has none, or if no folder has them and no download could be of as many images.
+    """
+    dataset, environment = trained["dataset"], os.environ.get("DATA_DIR")
+    if dataset not in FOLDERS:
+        return run_had
+    folders = [data_dir] if data_dir else [folder for folder in (run_had, environment) if folder]
+    for folder in folders:
         with suppress(OSError):  # a folder that must not be searched
-            if find_files(settings["dataset"], expand_home(folder).absolute()):
-                return str(folder)
+            if find_files(dataset, expand_home(folder).absolute()):
+                return folder
+    if data_dir or trained.get("train_images", DOWNLOADED) != DOWNLOADED:
+        raise InputError(
+            f"the images that the checkpoint was trained on are not in {' nor in '.join(folders)}: "
+            f"name the folder that has them, or their {FOLDERS[dataset]}/raw, as data_dir"
+        )
     return environment or run_had

@@ -109,7 +109,7 @@ def with_image_shape(model: Mapping[str, Any], image_shape: Sequence[int]) -> di
             f"model.image_shape is {list(wanted)}, but the images are {list(image_shape)} "
             "(channels, height, width): leave model.image_shape out, or name other images with data or DATA_DIR"
         )
-    takes_one = "image_shape" in arguments_of(model.get("_target_"))
+    takes_one = "image_shape" in model or "image_shape" in arguments_of(model.get("_target_"))
     return {**model, "image_shape": list(image_shape)} if takes_one else dict(model)
 
 

@@ -1,9 +1,9 @@
 """ImageDataModule, the LightningDataModule: which images train, validate and test, as batches in [-1, 1]."""
 
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zlib import crc32
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -185,7 +185,7 @@ class ImageDataModule(LightningDataModule):
         self._move_to_device()
         if not self.val_size:
             return []
-        batches = self.evaluation_batches("val", *self._rank_and_world_size())
+        batches = self.evaluation_batches("val", *self._share_of(self.val_indices))
         limit = self.trainer.limit_val_batches if self.trainer else 1.0
         if (
             isinstance(limit, float) and 0 < limit < 1
@@ -196,7 +196,7 @@ class ImageDataModule(LightningDataModule):
     def test_dataloader(self) -> ImageBatches:
         """Test batches in the data set's own order, this process's own part."""
         self._move_to_device()
-        return self.evaluation_batches("test", *self._rank_and_world_size())
+        return self.evaluation_batches("test", *self._share_of(self.test_indices))
 
     def evaluation_batches(
         self, split: Literal["train", "val", "test"], rank: int = 0, world_size: int = 1
@@ -267,6 +267,11 @@ class ImageDataModule(LightningDataModule):
     def _rank_and_world_size(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
+    def _share_of(self, indices: Tensor) -> tuple[int, int]:
+        """This process and how many share the images; each has all where some would get none: the same means."""
+        rank, world_size = self._rank_and_world_size()
+        return (rank, world_size) if len(indices) >= world_size else (0, 1)
+
     def _move_to_device(self) -> None:
         """Moves the images to the device that the trainer computes on; once, since they stay there."""
         if self.trainer:
@@ -275,9 +280,9 @@ class ImageDataModule(LightningDataModule):
 
 
 def fingerprint_of(images: ImageSet) -> str:
-    """Eight bytes, in hexadecimal, that other images or labels would change; 0.05 s for MNIST."""
-    digest = blake2b(digest_size=8)
+    """A checksum of pixels, labels and shapes, eight hexadecimal digits; 0.01 s for MNIST."""
+    checksum = 0
     for part in images[1:]:
-        digest.update(repr(tuple(part.shape)).encode())
-        digest.update(part.cpu().contiguous().numpy().data)
-    return digest.hexdigest()
+        checksum = crc32(repr(tuple(part.shape)).encode(), checksum)
+        checksum = crc32(part.cpu().contiguous().numpy().data, checksum)
+    return f"{checksum:08x}"

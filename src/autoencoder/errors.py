@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from autoencoder.library_errors import said_by_lightning
 from autoencoder.paths import assignment
 from autoencoder.signatures import signature_of
 from autoencoder.spelling import did_you_mean, dotted_keys
@@ -122,13 +123,14 @@ def explain(error: BaseException) -> str | None:
         return _fold(str(error))
     if _is_lack_of_memory(error):
         return _fold(f"out of memory, {error}: take a smaller model or data.batch_size")
-    if isinstance(error, ModuleNotFoundError):
-        return _explain_missing_package(str(error))
+    if isinstance(error, ModuleNotFoundError) and (line := _explain_missing_package(str(error))):
+        return line
     if type(error).__name__ in ("MisconfigurationException", "ValidationError"):  # Lightning's, pydantic's
         if "No supported gpu backend found" in str(error):
             return "trainer.accelerator=gpu: this machine has no GPU that torch can use; take trainer=cpu"
         return _fold(str(error))
-    return None
+    said = said_by_lightning(error)
+    return _fold(said) if said else None
 
 
 def _is_lack_of_memory(error: BaseException) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
-from math import isfinite, isinf
+from math import isfinite
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
@@ -20,7 +20,7 @@ from autoencoder.limits import Count, checked
 from autoencoder.metrics import ReconstructionError
 from autoencoder.networks import Activation, EncoderDecoder, MLPAutoencoder
 from autoencoder.optimizers import muon
-from autoencoder.schedulers import linear
+from autoencoder.schedulers import linear, steps_of_run
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, H, W] in [-1, 1], labels [B]
 ImageShape = Annotated[Sequence[Count], Field(min_length=3, max_length=3)]  # channels, height, width
@@ -229,8 +229,7 @@ class AutoencoderModule(LightningModule):
         if self.first_optimizer_state is not None:
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": self.first_optimizer_state, "param_groups": groups})
-        steps = self.trainer.estimated_stepping_batches  # infinite without max_epochs and max_steps
-        scheduler = self.make_scheduler(optimizer, steps if isinf(steps) else int(steps))
+        scheduler = self.make_scheduler(optimizer, steps_of_run(self.trainer))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

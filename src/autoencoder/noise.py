@@ -9,6 +9,8 @@ LIGHTNING_SAYS = (  # how its messages begin that repeat the config or the closi
     *("Loading `train_dataloader` to estimate", "`Trainer.fit` stopped: `max_epochs=", "Restoring states from "),
     *("Initializing distributed: ", "-" * 100 + "\ndistributed_backend="),
 )
+LIGHTNING_REPEATS = "Time limit reached."  # in each step, where min_epochs or min_steps goes on beyond max_time
+_heard: list[str] = []
 
 
 def silence_known_noise() -> None:
@@ -18,6 +20,7 @@ def silence_known_noise() -> None:
     """
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.distributed"):
         logging.getLogger(name).addFilter(_is_news)
+    _heard.clear()
     if logging.root.handlers:  # Hydra's, which write what Lightning's own handler would write once more
         logging.getLogger("lightning").handlers.clear()
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # a line for each step of putting a font into a PDF
@@ -43,4 +46,9 @@ def silence_known_noise() -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith(LIGHTNING_SAYS)
+    message = record.getMessage()
+    if message.startswith(LIGHTNING_REPEATS):
+        if _heard:
+            return False
+        _heard.append(message)
+    return not message.startswith(LIGHTNING_SAYS)

@@ -1,12 +1,30 @@
 """Learning-rate schedules, made from an optimiser and the run's number of steps, infinite for a run without an end."""
 
-from math import isinf
+from math import ceil, isinf
 
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from autoencoder.errors import InputError
 from autoencoder.limits import Share, checked
+
+
+def steps_of_run(trainer: Trainer) -> int | float:
+    """How many steps the optimiser takes in the run that a Trainer is set for; infinite without an end."""
+    steps = trainer.estimated_stepping_batches
+    plans = [
+        callback
+        for callback in getattr(trainer, "callbacks", [])
+        if isinstance(callback, GradientAccumulationScheduler)
+    ]
+    if isinf(steps) or not trainer.max_epochs or trainer.max_epochs < 0 or not plans:
+        return steps if isinf(steps) else int(steps)
+    # Lightning counts as if each epoch accumulated as many batches as the first.
+    epochs = (plans[-1].get_accumulate_grad_batches(epoch) for epoch in range(trainer.max_epochs))
+    planned = sum(ceil(trainer.num_training_batches / batches) for batches in epochs)
+    return min(planned, trainer.max_steps) if trainer.max_steps > 0 else planned
 
 
 @checked

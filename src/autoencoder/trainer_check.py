@@ -22,7 +22,33 @@ def check_trainer(trainer: Mapping[str, Any], callbacks: Mapping[str, Any]) -> N
         raise InputError(
             "trainer.enable_checkpointing=false: leave out their callback as well, callbacks.checkpoints=null"
         )
-    batches = trainer.get("accumulate_grad_batches", 1)
-    if batches < 1:
-        raise InputError(f"trainer.accumulate_grad_batches must be greater than 0, got {batches}")
+    if trainer.get("barebones"):
+        raise InputError(
+            "trainer.barebones=true leaves no checkpoint to measure: for a light run take callbacks=light logger=[]"
+        )
+    for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+        value = trainer.get(key)
+        if value is not None and value < 1:
+            raise InputError(f"trainer.{key} must be greater than 0, got {value}")
     check_strategy(trainer)
+    if trainer.get("enable_progress_bar") and callbacks.get("progress"):
+        raise InputError(
+            "trainer.enable_progress_bar=true makes a second bar: leave out the other, callbacks.progress=null"
+        )
+    for name, part in callbacks.items():
+        _check_callback(name, str((part or {}).get("_target_")).rpartition(".")[2], trainer)
+
+
+def _check_callback(name: str, kind: str, trainer: Mapping[str, Any]) -> None:
+    """Raises: InputError for a callback of Lightning's, of the class `kind`, that cannot do its work here."""
+    if kind in ("LearningRateFinder", "BatchSizeFinder"):
+        setting = "optimizer.lr=5e-3,1e-2,2e-2" if kind == "LearningRateFinder" else "data.batch_size=64,128,256"
+        raise InputError(
+            f"callbacks.{name}: {kind} would train with another value than the config records: "
+            f"leave it out, and compare values in a sweep, -m {setting}"
+        )
+    if kind in ("RichProgressBar", "TQDMProgressBar") and not trainer.get("enable_progress_bar"):
+        raise InputError(
+            f"callbacks.{name}: for {kind} in place of the project's own bar, "
+            "set trainer.enable_progress_bar=true callbacks.progress=null"
+        )

@@ -33,6 +33,7 @@ ACTIVATION_NAMES: dict[type[nn.Module], str] = {
 SCRIPTS = ("page.js", "network.js", "sliders.js", "drawing.js", "map.js", "gallery.js", "main.js")  # in this order
 MARKER = '<meta name="generator" content="autoencoder explorer">'  # what may be overwritten
 SAMPLES = 1_400  # test images inside the page: the default model then stays under 3 MB, at single precision too
+SAMPLE_PIXELS = SAMPLES * 784  # of larger images fewer, for the same megabyte
 WORST = 16
 CALIBRATION_IMAGES = 1_000
 
@@ -110,7 +111,8 @@ def page_data(
     latents, labels = collect_latents(module.encode, datamodule.evaluation_batches("test"))
     latents, labels = latents.cpu(), labels.cpu()
     # Spread evenly: MNIST's first 5,000 test images are easier than its last.
-    chosen = torch.linspace(0, len(images) - 1, min(SAMPLES, len(images))).round().long()
+    count = min(max(SAMPLE_PIXELS // images[0].numel(), WORST), SAMPLES, len(images))
+    chosen = torch.linspace(0, len(images) - 1, count).round().long()
     points, axes = map_points(latents)
     return {
         "title": datamodule.title,

@@ -38,7 +38,8 @@ def draw_latent_map(
     axes = figure.subplots()
     # One call for all classes, in the images' own order: no class hides the others.
     colors = [CLASS_COLORS[label % len(CLASS_COLORS)] for label in labels.tolist()]
-    axes.scatter(points[:, 0], points[:, 1], s=3, c=colors, linewidths=0, alpha=0.7, rasterized=True)
+    size = min(30.0, max(3.0, 1_500 / len(points)))  # in square points: a few are larger
+    axes.scatter(points[:, 0], points[:, 1], s=size, c=colors, linewidths=0, alpha=0.7, rasterized=True)
     for label in labels.unique().tolist():
         axes.scatter([], [], s=30, color=CLASS_COLORS[label % len(CLASS_COLORS)], label=str(label))
     figure.legend(title="class", frameon=False, fontsize=8, title_fontsize=8, loc="outside right center")
