@@ -79,6 +79,7 @@ def refuse_here(main: Callable[[], object], capfd: pytest.CaptureFixture[str], *
         ("sweep=latent_dim", "sweep=latent_dim is of several runs: add -m, or leave it out"),
         ("model._target_=autoencoder.Autoencoder", "there is no 'autoencoder.Autoencoder' to be found"),
         ("not an override", "error"),
+        ("~hydra", "the config has no 'hydra', which a run needs: leave out ~hydra"),
     ],
 )
 def test_a_mistake_in_the_command(override, message, tmp_path):
@@ -118,7 +119,6 @@ def test_a_mistake_in_the_command(override, message, tmp_path):
         ("~callbacks", "the config has no 'callbacks'"),
         ("~paths", "the config has no 'paths'"),
         ("~logger", "for none at all, write logger=[]"),
-        ("~hydra", "the config has no 'hydra'"),
         ("~seed", "leave out ~seed"),
         ("~figures", "figures is not set: leave out ~figures"),
         ("+callbacks.stop._target_=lightning.pytorch.callbacks.EarlyStopping", "add +callbacks.stop.monitor=VALUE"),

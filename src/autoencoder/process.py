@@ -20,7 +20,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
-from autoencoder.errors import EarlyCtrlC
+from autoencoder.errors import EarlyCtrlC, missing_group
 from autoencoder.paths import expand_homes
 
 OPTIONS = (  # Hydra's
@@ -71,9 +71,12 @@ def short_process() -> Iterator[None]:
 def options_first(arguments: Sequence[str]) -> list[str]:
     """A command's arguments, with `-m` before all settings: Hydra's parser takes none after it otherwise.
 
-    Raises: SystemExit with one line for a setting that is written as an option, `--max_epochs=3`.
+    Raises: SystemExit with one line for a setting that is written as an option, `--max_epochs=3`, and for `~hydra`,
+        without which Hydra makes a folder elsewhere before anything can refuse it.
     """
     for argument in arguments:
+        if argument == "~hydra":
+            raise SystemExit(f"error: {missing_group('hydra')}")
         name = argument.partition("=")[0]
         if name.startswith("--") and not any(option.startswith(name) for option in OPTIONS):
             setting = argument.lstrip("-").replace("-", "_") + "=VALUE" * ("=" not in argument)
