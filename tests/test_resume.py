@@ -172,7 +172,7 @@ def test_other_settings_into_a_taken_folder_are_refused_and_leave_it_as_it_was(t
     [
         ("model.latent_dim=5", "model.latent_dim was 4"),
         ("data.batch_size=64", "data.batch_size was 32"),
-        ("data.val_size=100", "data.val_size was None"),
+        ("data.val_size=100", "data.val_size was 500"),
         ("optimizer=adam", "optimizer._target_ was autoencoder.optimizers.muon"),
         ("seed=3", "seed was 0"),
         ("trainer.devices=2", "trainer.devices was 1"),
