@@ -26,7 +26,7 @@ def unnamed_encodings(tree: ast.AST) -> list[int]:
         keywords = {keyword.arg for keyword in node.keywords}
         owner = getattr(getattr(node.func, "value", None), "id", "")
         modes = [part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
-        opens = name == "open" and owner not in ("Image", "webbrowser", "gzip") and not any("b" in m for m in modes)
+        opens = name == "open" and owner not in ("Image", "gzip", "os") and not any("b" in m for m in modes)
         reads = name in ("read_text", "write_text", "TextIOWrapper", "NamedTemporaryFile")
         if (opens or reads or keywords & {"text", "universal_newlines"}) and "encoding" not in keywords:
             lines.append(node.lineno)

@@ -2,9 +2,10 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
-from conftest import call, read_metrics, run_evaluate, run_train, write_dataset
+from conftest import call, read_metrics, run_evaluate, run_train, write_dataset, write_idx
 
 import evaluate
 import explore
@@ -78,12 +79,40 @@ def test_images_that_are_nowhere_are_not_downloaded_in_place_of_others(copy, tmp
     checkpoint = copy / "run" / "checkpoints" / "best.ckpt"
     line = refused(capfd, evaluate.main, f"ckpt_path={checkpoint}", f"data_dir={tmp_path}/neither")
     assert f"the images that the checkpoint was trained on are not in {tmp_path}/neither: name" in line
-    content = torch.load(checkpoint, weights_only=True)
-    content["datamodule_hyper_parameters"]["data_dir"] = str(tmp_path / "gone")
-    torch.save(content, checkpoint)
+    changed(checkpoint, lambda content: content["datamodule_hyper_parameters"].update(data_dir=str(tmp_path / "gone")))
     line = refused(capfd, evaluate.main, f"ckpt_path={checkpoint}", f"hydra.run.dir={tmp_path}/e")
     assert f"are not in {tmp_path}/gone nor in {tmp_path}/none: name" in line
     assert not any((tmp_path / name).exists() for name in ("none", "neither", "gone"))
+
+
+def changed(checkpoint, change):
+    """Writes a checkpoint again, its content changed."""
+    content = torch.load(checkpoint, weights_only=True)
+    change(content)
+    torch.save(content, checkpoint)
+    return checkpoint
+
+
+def test_a_checkpoint_of_an_older_version_is_measured_and_held_to_its_size_alone(copy, tmp_path, capfd):
+    def age(content):
+        content["ImageDataModule"] = {key: content["ImageDataModule"][key] for key in ("dataset", "val_size")}
+
+    checkpoint = changed(copy / "run" / "checkpoints" / "best.ckpt", age)
+    measured = run_evaluate(tmp_path / "e", f"ckpt_path={checkpoint}", "metrics=[mse]", "figures=false")
+    assert measured["test_size"] == 30
+    for name in sources.FILES:
+        write_idx(copy / "sized" / name, np.zeros((90, 8, 9) if "images" in name else 90))
+    capfd.readouterr()
+    line = refused(capfd, evaluate.main, f"ckpt_path={checkpoint}", f"data_dir={copy}/sized")
+    assert "is of images of [1, 28, 28]" in line and f"those in {copy}/sized are [1, 8, 9]" in line
+
+
+def test_a_checkpoint_of_weights_that_are_no_numbers_is_one_line(copy, capfd):
+    def spoil(content):
+        content["state_dict"]["network.encoder.1.weight"][0, 0] = torch.nan
+
+    checkpoint = changed(copy / "run" / "checkpoints" / "best.ckpt", spoil)
+    assert "has weights that are no numbers" in refused(capfd, evaluate.main, f"ckpt_path={checkpoint}")
 
 
 def test_going_on_with_other_images_is_refused(copy, capfd):

@@ -314,6 +314,10 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
     path = expand_home(path)
     checkpoint = read_checkpoint(path)
     module = _model_class(path, checkpoint["model"]).load_from_checkpoint(path, map_location="cpu")
+    if not all(parameter.isfinite().all() for parameter in module.parameters()):
+        raise InputError(
+            f"ckpt_path={path} has weights that are no numbers, of a training that diverged: take another one"
+        )
     trained = checkpoint["ImageDataModule"]
     if trained["dataset"] not in TITLES:
         raise InputError(

@@ -256,7 +256,7 @@ class ImageDataModule(LightningDataModule):
             return
         fingerprint = fingerprint_of(images)
         if fingerprint != trained["fingerprint"]:
-            place = self.data_dir if images.name in FOLDERS else f"this machine's {self.title}"
+            place = self.data_dir if images.name in FOLDERS else self.title
             raise InputError(
                 f"{place} has other images than the checkpoint was trained on: {len(images.train_images):,} training "
                 f"and {len(images.test_images):,} test images (fingerprint {fingerprint}) where it had "
