@@ -26,8 +26,8 @@ class StartFromPCA(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Raises: InputError for a network that is not fully-connected."""
-        if trainer.global_step > 0:  # a run that goes on
-            return
+        if trainer.global_step > 0 or getattr(pl_module, "first_optimizer_state", None) is not None:
+            return  # a run that goes on, or starts from a checkpoint's weights
         network, datamodule = getattr(pl_module, "network", None), getattr(trainer, "datamodule", None)
         if not (isinstance(network, MLPAutoencoder) and isinstance(datamodule, ImageDataModule)):
             raise InputError(
