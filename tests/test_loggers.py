@@ -86,3 +86,29 @@ def test_mlflow_in_a_local_folder_has_the_same_tags(tmp_path):
     }
     assert images == PICTURES
     assert [path.path for path in client.list_artifacts(found.info.run_id) if not path.is_dir] == ["config.yaml"]
+
+
+@pytest.mark.filterwarnings("default")  # those of MLflow's own dependencies
+def test_a_run_that_goes_on_stays_one_run_of_mlflow(tmp_path):
+    pytest.importorskip("mlflow")
+    folders = (f"hydra.run.dir={tmp_path / 'run'}", f"paths.log_dir={tmp_path / 'logs'}")
+    for arguments in ((*QUICK, "callbacks=light", "logger=mlflow", *folders), (f"resume={tmp_path / 'run'}",)):
+        result = command("src/train.py", *arguments, *(["trainer.max_epochs=2"] if len(arguments) == 1 else []))
+        assert result.returncode == 0 and "left out" not in result.stdout, result.stdout + result.stderr
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/logs/mlflow/mlflow.db")
+    (found,) = client.search_runs([client.get_experiment_by_name("lightning-autoencoder").experiment_id])
+    assert [point.step for point in client.get_metric_history(found.info.run_id, "train/mse")] == [124, 249]
+    assert found.data.params["epochs"] == "1" and found.data.tags["changed/epochs"] == "2"
+
+
+def test_a_run_that_goes_on_stays_one_run_of_wandb(tmp_path):
+    pytest.importorskip("wandb")
+    run_folder = f"hydra.run.dir={tmp_path}"
+    for arguments in ((*QUICK, "callbacks=light", "logger=wandb", run_folder), (f"resume={tmp_path}",)):
+        longer = ["trainer.max_epochs=2"] if len(arguments) == 1 else []
+        result = command("src/train.py", *arguments, *longer, WANDB_MODE="offline")
+        assert result.returncode == 0, result.stdout + result.stderr
+    names = {path.name.rpartition("-")[2] for path in tmp_path.glob("wandb/offline-run-*")}
+    assert len(names) == 1

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
 from autoencoder.datamodule import ImageDataModule
 from autoencoder.errors import InputError
@@ -116,9 +116,23 @@ def log_outcome(trainer: Trainer, settings: Mapping[str, Mapping[str, Any]], met
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(compared, figures, trainer.global_step)
         else:
-            logger.log_hyperparams(compared)
+            logger.log_hyperparams(_not_yet_in_mlflow(logger, compared))
             logger.log_metrics(figures, trainer.global_step)
         logger.finalize("success")
+
+
+def _not_yet_in_mlflow(logger: Logger, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that MLflow has not noted of a run that goes on; those that have changed become tags.
+
+    MLflow refuses another value of a parameter. Other loggers take all settings anew.
+    """
+    if not (isinstance(logger, MLFlowLogger) and logger.run_id):
+        return settings
+    noted = logger.experiment.get_run(logger.run_id).data.params
+    for name, value in settings.items():
+        if noted.get(name, str(value)) != str(value):
+            logger.experiment.set_tag(logger.run_id, f"changed/{name}", value)
+    return {name: value for name, value in settings.items() if name not in noted}
 
 
 def compared_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
