@@ -8,7 +8,7 @@ from conftest import ROOT
 def dry_run(*arguments: str) -> list[str]:
     """The commands that make would run, and what it would say."""
     command = ["make", "--dry-run", *arguments]
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, encoding="utf-8").stdout.splitlines()
 
 
 def test_setting_up_says_so_first_and_lets_pip_speak():

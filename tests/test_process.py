@@ -93,14 +93,14 @@ with short_process():
 @pytest.mark.parametrize("arguments", ["--help", "--cfg job", "model.latent_dim=0"])
 def test_a_reader_that_leaves_early_is_no_error(arguments: str) -> None:
     line = f"set -o pipefail; {shlex.quote(sys.executable)} src/train.py {arguments} | head -0"
-    ended = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True)
+    ended = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert (ended.returncode, ended.stderr) == (int(arguments == "model.latent_dim=0"), "")
 
 
 def test_a_run_outlives_the_reader_of_its_output(tmp_path: Path) -> None:
     overrides = f"experiment=quick trainer.max_epochs=2 callbacks=light logger=[] hydra.run.dir={tmp_path}/run"
     line = f"set -o pipefail; {shlex.quote(sys.executable)} src/train.py {overrides} 2>&1 | head -1"
-    ended = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True)
+    ended = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert (ended.returncode, ended.stderr, ended.stdout.count("\n")) == (0, "", 1)
     assert (tmp_path / "run" / "metrics.json").is_file()
     assert "epoch 2/2" in (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
@@ -108,4 +108,4 @@ def test_a_run_outlives_the_reader_of_its_output(tmp_path: Path) -> None:
 
 def test_a_command_started_with_its_output_closed_ends_as_usual(tmp_path: Path) -> None:
     line = f"{shlex.quote(sys.executable)} src/train.py --help >&- 2>&-; echo $?"
-    assert subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True).stdout == "0\n"
+    assert subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, encoding="utf-8").stdout == "0\n"

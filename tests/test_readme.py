@@ -49,7 +49,7 @@ def test_command(line, run, tmp_path):
         assert words[1:3] == ["install", "-e"] and words[3].strip(".[]") in extras
     elif program == "eval":
         line = line.replace("python ", f"{shlex.quote(sys.executable)} ") + "; complete -p python"
-        shell = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True)
+        shell = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, encoding="utf-8")
         assert "-F hydra_bash_completion" in shell.stdout, shell.stderr
     elif absent := [name for name in OPTIONAL_LOGGERS if f"logger={name}" in words and not find_spec(name)]:
         result = command(*words[1:], f"paths.log_dir={tmp_path}")

@@ -57,6 +57,6 @@ def test_the_suite_passes_on_a_cluster_and_in_odd_shells(tmp_path):
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     ended = subprocess.run(
-        command, cwd=ROOT, env=environment | ELSEWHERE | {"PATH": path}, capture_output=True, text=True
+        command, cwd=ROOT, env=environment | ELSEWHERE | {"PATH": path}, capture_output=True, encoding="utf-8"
     )
     assert ended.returncode == 0, ended.stdout[-5000:]
