@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -121,9 +122,8 @@ class Unread(io.TextIOWrapper):
             super().flush()
 
     def _turn_away(self) -> None:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, self.fileno())
-        os.close(nothing)
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), self.fileno())
 
 
 def write_in_any_encoding() -> None:
