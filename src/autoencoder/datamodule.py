@@ -219,7 +219,7 @@ class ImageDataModule(LightningDataModule):
         """Turns the pixels of a batch into images in [-1, 1], on the device, in the trainer's precision."""
         pixels, labels = batch
         images = normalize(pixels)
-        return self.trainer.precision_plugin.convert_input(images) if self.trainer else images, labels
+        return images.to(self.trainer.lightning_module.dtype) if self.trainer else images, labels
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint notes of the data: the set really used, its split, what tells its images, and the position.
