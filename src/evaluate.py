@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.errors import one_line_errors
 from autoencoder.process import imports_done, short_process
+from autoencoder.runs import removed_if_refused
 
 if TYPE_CHECKING:
     from autoencoder.evaluation import Metric
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path=str(ROOT / "configs"), config_name="evaluate")
 def main(config: DictConfig) -> None:
     """One evaluation, or one of several with `-m ckpt_path=A,B`, in a folder of its own."""
-    with one_line_errors(keep_going=HydraConfig.get().mode == RunMode.MULTIRUN):
+    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    with one_line_errors(keep_going=in_sweep), removed_if_refused(HydraConfig.get().runtime.output_dir):
         from autoencoder.config_check import check_config
 
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.errors import InputError, one_line_errors
 from autoencoder.process import imports_done, short_process
+from autoencoder.runs import removed_if_refused
 
 if TYPE_CHECKING:
     from autoencoder.datamodule import ImageDataModule
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 def main(config: DictConfig) -> None:
     """One explorer, or one of several with `-m ckpt_path=A,B`."""
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    with one_line_errors(keep_going=in_sweep):
+    with one_line_errors(keep_going=in_sweep), removed_if_refused(HydraConfig.get().runtime.output_dir):
         from autoencoder.config_check import check_config
 
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)

@@ -15,6 +15,7 @@ from autoencoder.errors import InputError, one_line_errors
 from autoencoder.process import imports_done, short_process
 from autoencoder.processes import check_processes, folder_overrides
 from autoencoder.resume import Start, expand_resume, started
+from autoencoder.runs import removed_if_refused
 
 if TYPE_CHECKING:
     from autoencoder.limits import Seed
@@ -39,7 +40,7 @@ def run(config: DictConfig) -> float | None:
     """One run, or one job of a sweep; returns the validation error, which a sweeper may minimise."""
     val_mse = None
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    with one_line_errors(keep_going=in_sweep):
+    with one_line_errors(keep_going=in_sweep), removed_if_refused(HydraConfig.get().runtime.output_dir):
         from autoencoder.config_check import check_config
         from autoencoder.trainer_check import check_trainer
 

@@ -62,5 +62,9 @@ def test_the_summary_fits_a_terminal(extra, tmp_path, monkeypatch):
     assert any(line.startswith("random, 512 dims") for line in lines) == bool(extra)
 
 
+def test_the_summary_of_a_folder_right_below_the_root():
+    assert "files in /out" in summarize(DATA | IMAGES, "MNIST", Path("/out"))
+
+
 def test_the_summary_of_nothing_measured_has_no_table():
     assert "PCA" not in summarize(DATA, "MNIST", Path("logs/runs/1"))

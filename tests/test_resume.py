@@ -17,6 +17,8 @@ from conftest import ROOT, call, command, read_metrics, run_train
 from lightning.pytorch import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import evaluate
+import explore
 import train
 from autoencoder import stopping
 
@@ -322,6 +324,14 @@ def test_a_run_that_cannot_be_resumed_is_one_line(arguments, said, caplog):
     with pytest.raises(SystemExit) as stopped:
         call(train.main, *arguments)
     assert stopped.value.code == 1 and said in caplog.text
+
+
+@pytest.mark.parametrize("script", [evaluate, explore])
+@pytest.mark.parametrize("arguments", [("ckpt_path=nowhere.ckpt",), (), ("ckpt_path=x.ckpt", "figures=maybe")])
+def test_another_refused_command_leaves_no_folder_either(script, arguments, tmp_path):
+    with pytest.raises(SystemExit):
+        call(script.main, *arguments, f"paths.log_dir={tmp_path}")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()] and not list(tmp_path.glob("*/runs/*"))
 
 
 def test_a_refused_run_leaves_no_folder_and_latest_leads_to_the_last_one(tmp_path, capfd):

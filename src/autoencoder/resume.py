@@ -21,7 +21,6 @@ from autoencoder.runs import (
     check_changes,
     differences,
     is_first_process,
-    removed_if_refused,
     write_metrics,
     write_whole,
 )
@@ -91,7 +90,7 @@ class Start:
 
 @contextmanager
 def started(config: DictConfig, settings: Mapping[str, Any]) -> Iterator[Start]:
-    """How the run of `config` starts, with its folder held; a new folder goes again if the run is refused.
+    """How the run of `config` starts, with its folder held.
 
     Args: settings, the same as plain values.
     Raises: InputError as `find_start`, or if another run is at work in the folder.
@@ -100,11 +99,10 @@ def started(config: DictConfig, settings: Mapping[str, Any]) -> Iterator[Start]:
     if is_first_process():
         folder.hold()
     try:
-        with removed_if_refused(folder):
-            start = replace(find_start(folder, settings), config=config)
-            if HydraConfig.get().mode == RunMode.MULTIRUN and not folder.record.exists():
-                start.write_settings()  # the table of a sweep names those of refused jobs, too
-            yield start
+        start = replace(find_start(folder, settings), config=config)
+        if HydraConfig.get().mode == RunMode.MULTIRUN and not folder.record.exists():
+            start.write_settings()  # the table of a sweep names those of refused jobs, too
+        yield start
     finally:
         folder.release()
 

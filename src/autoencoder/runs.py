@@ -94,8 +94,9 @@ class RunFolder:
 
 
 @contextmanager
-def removed_if_refused(folder: RunFolder) -> Iterator[None]:
-    """Leaves no new folder behind when what runs within is refused, or stopped; after a bug its log stays."""
+def removed_if_refused(path: str) -> Iterator[None]:
+    """Leaves no new folder `path` behind when what runs within is refused or stopped; after a bug its log stays."""
+    folder = RunFolder(path)
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
