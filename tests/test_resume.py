@@ -70,7 +70,7 @@ def assert_same_run(one, other):
     assert_same_weights(weights(one, "best"), weights(other, "best"))
     assert (one / "history.csv").read_text(encoding="utf-8") == (other / "history.csv").read_text(encoding="utf-8")
     assert curves(one) == curves(other)
-    times = ("fit_seconds", "images_per_second")
+    times = ("fit_seconds", "images_per_second", "git_commit")  # one may commit while the tests run
     one_metrics, other_metrics = (
         {name: value for name, value in read_metrics(folder).items() if name not in times} for folder in (one, other)
     )
@@ -410,7 +410,7 @@ def test_a_run_stopped_while_it_is_measured_goes_on_with_measuring(tmp_path, who
         ("+trainer.max_steps=300",),
         pytest.param(("trainer.max_epochs=-1", "+trainer.max_steps=300"), marks=pytest.mark.slow),
         ("+trainer.accumulate_grad_batches=3",),
-        ("+trainer.val_check_interval=0.25",),
+        pytest.param(("+trainer.val_check_interval=0.25",), marks=pytest.mark.slow),
         pytest.param(
             ("+trainer.val_check_interval=50", "+trainer.check_val_every_n_epoch=null"), marks=pytest.mark.slow
         ),
@@ -421,9 +421,13 @@ def test_a_run_stopped_while_it_is_measured_goes_on_with_measuring(tmp_path, who
             ("trainer.num_sanity_val_steps=2", "+trainer.reload_dataloaders_every_n_epochs=1"), marks=pytest.mark.slow
         ),
         ("trainer.precision=64-true",),
-        ("trainer.precision=bf16-mixed", "optimizer=adam", "+trainer.gradient_clip_val=0.1"),
+        pytest.param(
+            ("trainer.precision=bf16-mixed", "optimizer=adam", "+trainer.gradient_clip_val=0.1"), marks=pytest.mark.slow
+        ),
         pytest.param(("data.val_size=0", "logger=[tensorboard,csv]"), marks=pytest.mark.slow),
-        ("data.batch_size=4000", "trainer.max_epochs=60", "scheduler=constant"),  # an epoch is one batch
+        pytest.param(
+            ("data.batch_size=4000", "trainer.max_epochs=60", "scheduler=constant"), marks=pytest.mark.slow
+        ),  # an epoch is one batch
     ],
     ids=" ".join,
 )
