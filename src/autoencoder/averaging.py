@@ -34,7 +34,7 @@ def keep_average(trainer: Trainer, module: AutoencoderModule, datamodule: ImageD
     is_best = mse is None or before is None or mse < before
     if is_best:
         kept.best_score = mse
-        trainer.save_checkpoint(kept.best_path)
+        trainer.save_checkpoint(kept.best_path, False)  # not the weights alone
     if trainer.is_global_zero and mse is not None and before is not None:
         fate = "they are best.ckpt now" if is_best else "best.ckpt stays"
         log.info("averaged weights: val/mse %.4f, without averaging at best %.4f: %s", mse, before, fate)
