@@ -114,11 +114,12 @@ def train(
         check_explorable(datamodule.image_shape)
     module = build(model, optimizer=build(optimizer), scheduler=build(scheduler))
     recorder, clock, stop = LambdaCallback(on_fit_start=lambda *_: start.record()), FitClock(), StopBetweenSteps()
+    plugins = trainer.get("plugins") or []
     fitter: Trainer = build(
-        trainer,
+        {name: value for name, value in trainer.items() if name != "plugins"},
         callbacks=[recorder, clock, *(build(part) for part in callbacks.values() if part), stop],
         logger=[build(part) for part in loggers.values() if part],
-        plugins=[WholeFiles(), *build(trainer.get("plugins") or [])],
+        plugins=[WholeFiles(), *build(plugins if isinstance(plugins, list) else [plugins])],
     )
     check_processes(fitter, HydraConfig.get().mode == RunMode.MULTIRUN)
     begun = folder.record.exists()  # by a run that was killed before its first checkpoint, if nothing goes on

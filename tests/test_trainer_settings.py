@@ -254,3 +254,10 @@ def test_mistakes_get_one_line(tmp_path, capfd, override, message):
 def test_other_settings_train(tmp_path, override):
     metrics = run_train(tmp_path, *TINY, "trainer.max_epochs=2", *override.split())
     assert metrics["steps"] in (1, 2, 8) and metrics["test/mse"] < 0.94
+
+
+@pytest.mark.parametrize("form", ["{}", "[{}]"])
+def test_plugins_are_added_to_those_of_a_run(tmp_path, form):
+    plugin = form.replace("{}", "{_target_: lightning.pytorch.plugins.environments.LightningEnvironment}")
+    assert run_train(tmp_path, *TINY, "trainer.max_epochs=1", f"+trainer.plugins={plugin}")["epochs"] == 1
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists()

@@ -128,7 +128,8 @@ def _parts(node: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _check_arguments(path: str, arguments: Mapping[str, Any], signature: Signature, known: Iterable[str]) -> None:
     for key, value in arguments.items():
         full_key = f"{path}.{key}" if path else str(key)
-        if key in HYDRA_KEYS or (isinstance(value, Mapping) and "_target_" in value):
+        is_built = next(_parts(value, ""), None) is not None  # or is a list of what is built
+        if key in HYDRA_KEYS or is_built:
             continue
         if key not in signature.parameters:
             if signature.takes_any_keyword:
