@@ -75,13 +75,14 @@ def train(
 
     import torch
     from hydra.utils import instantiate
-    from lightning.pytorch import Trainer, seed_everything
+    from lightning.pytorch import Callback, Trainer, seed_everything
     from lightning.pytorch.callbacks import LambdaCallback
+    from lightning.pytorch.loggers import Logger
 
-    from autoencoder.averaging import keep_average
-    from autoencoder.checkpoints import WholeFiles, check_goes_on, load_best, read_checkpoint, start_from
+    from autoencoder.checkpoints import WholeFiles, check_goes_on, load_best, read_last, start_from
     from autoencoder.config_check import with_image_shape
     from autoencoder.evaluation import evaluate
+    from autoencoder.final_weights import keep_final
     from autoencoder.fit_clock import FitClock
     from autoencoder.left_out import left_out_if_it_fails
     from autoencoder.noise import silence_known_noise
@@ -93,6 +94,7 @@ def train(
     from autoencoder.slurm import settle_slurm
     from autoencoder.stopping import StopBetweenSteps
     from autoencoder.threads import advise_on_threads
+    from autoencoder.trainer_check import of_kind
 
     imports_done()
     silence_known_noise()
@@ -103,8 +105,7 @@ def train(
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     torch.set_flush_denormal(True)  # the optimisers' running averages sink to numbers that a CPU adds ten times slower
     folder = start.folder
-    former = read_checkpoint(folder.last) if start.goes_on else {}
-    loggers = going_on(logger or {}, former.get("logger_runs", {}))
+    former = read_last(folder) if start.goes_on else {}
     datamodule = build(data)
     datamodule.setup()  # before the model, whose shape follows from the images
     model = with_image_shape(model, datamodule.image_shape)
@@ -114,11 +115,15 @@ def train(
         check_explorable(datamodule.image_shape)
     module = build(model, optimizer=build(optimizer), scheduler=build(scheduler))
     recorder, clock, stop = LambdaCallback(on_fit_start=lambda *_: start.record()), FitClock(), StopBetweenSteps()
+    going_on_with = going_on(logger or {}, former.get("logger_runs", {}))
+    looking, loggers = (
+        {name: build(part) for name, part in parts.items() if part} for parts in (callbacks, going_on_with)
+    )
     plugins = trainer.get("plugins") or []
     fitter: Trainer = build(
         {name: value for name, value in trainer.items() if name != "plugins"},
-        callbacks=[recorder, clock, *(build(part) for part in callbacks.values() if part), stop],
-        logger=[build(part) for part in loggers.values() if part],
+        callbacks=[recorder, clock, *of_kind("callbacks", looking, Callback), stop],
+        logger=of_kind("logger", loggers, Logger),
         plugins=[WholeFiles(), *build(plugins if isinstance(plugins, list) else [plugins])],
     )
     check_processes(fitter, HydraConfig.get().mode == RunMode.MULTIRUN)
@@ -138,7 +143,7 @@ def train(
     advise_on_threads(fitter, module, datamodule.batch_size)
     with stop.listen(), noted_if_it_ends_early(folder, fitter, datamodule, seed):
         fitter.fit(module, datamodule, ckpt_path=folder.last if start.goes_on else None, weights_only=True)
-        keep_average(fitter, module, datamodule)
+        keep_final(fitter, module, datamodule)
         if not fitter.is_global_zero:
             return None
         module.float()  # trainer.precision is of training alone

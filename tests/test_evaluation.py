@@ -94,3 +94,8 @@ def test_the_random_encoder_is_always_the_same_and_leaves_the_seed_alone(module)
     other = random_encoder(module)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     assert one.hparams == module.hparams
+
+
+def test_a_metric_that_is_none_is_an_error(digits):
+    with pytest.raises(ValueError, match=r"`metrics` must be some of mse, .* got mes"):
+        evaluate(AutoencoderModule(), digits, ["mse", "mes"])

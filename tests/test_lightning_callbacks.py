@@ -31,7 +31,7 @@ def test_averaged_weights_are_measured_and_kept_if_they_are_better(tmp_path, cap
     measured = read_metrics(tmp_path)["val/mse"]
     assert measured < before * 0.99 if is_best else measured == pytest.approx(before, rel=1e-5)
     (line,) = [line for line in capfd.readouterr().out.splitlines() if line.startswith("averaged weights")]
-    assert f"without averaging at best {before:.4f}" in line
+    assert f"at best before {before:.4f}" in line
     assert line.endswith("they are best.ckpt now" if is_best else "best.ckpt stays")
 
 

@@ -75,3 +75,9 @@ def test_torchrun_beside_a_trainer_of_one_process_is_refused(tmp_path):
     assert result.returncode != 0 and not list(tmp_path.rglob("*.ckpt"))
     assert "error: torchrun has started 2 processes" in result.stdout
     assert "set trainer=ddp trainer.devices=2" in result.stdout
+
+
+def test_a_node_that_would_wait_for_others_without_end_is_refused(tmp_path, capfd):
+    with pytest.raises(SystemExit):
+        call(train.main, *TINY, f"hydra.run.dir={tmp_path}", "+trainer.num_nodes=2")
+    assert "would wait for the other nodes without end" in "".join(capfd.readouterr())

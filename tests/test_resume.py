@@ -442,3 +442,46 @@ def test_whatever_the_trainer_does_a_stopped_run_goes_on(settings, tmp_path):
         assert stopped.value.code == 130
     call(train.main, f"resume={tmp_path / 'stopped'}", "~callbacks.stopper")
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("ckpt_path=x.ckpt",), "leave out ckpt_path, or resume"),
+        (("hydra.run.dir=elsewhere",), "goes on in the run's own folder: leave out hydra.run.dir"),
+    ],
+)
+def test_resume_beside_what_contradicts_it_is_one_line(arguments, said, whole, caplog):
+    with pytest.raises(SystemExit):
+        call(train.main, f"resume={whole}", *arguments)
+    assert said in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut", "empty"])
+def test_a_run_without_a_whole_last_checkpoint_says_what_can_be_done(damage, tmp_path, whole, capfd):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    last = folder / "checkpoints" / "last.ckpt"
+    content = last.read_bytes()
+    last.unlink() if damage == "lost" else last.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    with pytest.raises(SystemExit) as stopped:
+        call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+    said = f"{stopped.value.code}{''.join(capfd.readouterr())}"
+    assert "best.ckpt" in said and "ckpt_path" in said
+    assert_same_weights(weights(folder, "best"), weights(whole, "best"))
+
+
+def test_a_setting_that_a_callback_keeps_in_its_state_cannot_be_changed_on_the_way(tmp_path, capfd):
+    stop = "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/mse, patience: 9}"
+    run_train(tmp_path, *STUDY, "callbacks=light", "trainer.max_epochs=1", f"+callbacks.stop={stop}")
+    with pytest.raises(SystemExit):
+        call(train.main, f"resume={tmp_path}", "trainer.max_epochs=2", "callbacks.stop.patience=1")
+    assert "callbacks.stop.patience cannot be changed on the way" in "".join(capfd.readouterr())
+
+
+def test_steps_after_the_last_validation_are_measured_too(tmp_path, capfd):
+    run_train(tmp_path, *STUDY, "callbacks=light", "+trainer.max_steps=200")
+    assert "weights after the last validation: val/mse" in capfd.readouterr().out
+    best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["global_step"] == 200 and read_metrics(tmp_path)["steps"] == 200
+    assert_same_weights(best["state_dict"], weights(tmp_path))

@@ -133,7 +133,7 @@ def test_without_fallback_it_is_an_error_that_says_what_to_do(tmp_path, no_mirro
 
 def test_a_folder_that_cannot_be_made_counts_as_no_download(tmp_path, no_mirror):
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(InputError, match="neither in"):
+    with pytest.raises(InputError, match="is a file"):
         load_images("mnist", tmp_path / "file", offline_fallback=False)
 
 
@@ -243,3 +243,16 @@ def test_training_and_test_images_of_two_sizes_are_refused(tmp_path):
 def test_the_home_of_nobody_is_a_folder_that_is_not_there(no_mirror):
     with pytest.raises(InputError, match="~nobody-of-that-name"):
         load_images("mnist", "~nobody-of-that-name/data", offline_fallback=False)
+
+
+def test_some_of_the_four_files_are_no_data_set_and_nothing_is_downloaded_among_them(tmp_path):
+    write_dataset(tmp_path / "MNIST" / "raw")
+    (tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte").unlink()
+    with pytest.raises(InputError, match="but not train-labels-idx1-ubyte: put all four files there, labels too"):
+        load_images("mnist", tmp_path, offline_fallback=True)
+
+
+def test_a_file_as_data_folder_is_an_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file, and DATA_DIR"):
+        load_images("mnist", tmp_path / "file", offline_fallback=True)

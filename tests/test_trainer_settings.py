@@ -261,3 +261,12 @@ def test_plugins_are_added_to_those_of_a_run(tmp_path, form):
     plugin = form.replace("{}", "{_target_: lightning.pytorch.plugins.environments.LightningEnvironment}")
     assert run_train(tmp_path, *TINY, "trainer.max_epochs=1", f"+trainer.plugins={plugin}")["epochs"] == 1
     assert (tmp_path / "checkpoints" / "last.ckpt").exists()
+
+
+class NoCallback:
+    """Something else."""
+
+
+def test_a_part_that_is_no_callback_is_refused(tmp_path, capfd):
+    line = refusal(capfd, tmp_path, "+callbacks.mine._target_=test_trainer_settings.NoCallback")
+    assert "callbacks.mine._target_ makes a NoCallback, which is no" in line

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from autoencoder.history import read_history
 from autoencoder.module import AutoencoderModule, DivergenceError
 from autoencoder.paths import expand_home
 from autoencoder.run_logs import log_lengths, logger_runs
+from autoencoder.runs import RunFolder
 from autoencoder.sources import DOWNLOADED, FOLDERS, TITLES, find_files
 from autoencoder.step_hooks import idle_in_steps
 from autoencoder.stopping import Stopped
@@ -67,6 +69,7 @@ class BestAndLast(Checkpoint):
         self.best_score: float | None = None  # val/mse of best.ckpt
         self._is_best = False  # the network as it is now
         self._saved_step = 0
+        self.validated_step = 0  # of the last validation
         self._max_steps = -1
         self._random_states: dict[str, Any] | None = None
 
@@ -86,6 +89,7 @@ class BestAndLast(Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves a new best; at an epoch's end that is left to `on_train_epoch_end`, so as to save once."""
         score = trainer.callback_metrics.get("val/mse")
+        self.validated_step = trainer.global_step
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING or score is None or not score.isfinite():
             return
         if self.best_score is None or score < self.best_score:
@@ -120,10 +124,15 @@ class BestAndLast(Checkpoint):
         return str(self.best_path) if self.best_path.is_file() else ""
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best_score": self.best_score, "random_states": random_states()}
+        return {
+            "best_score": self.best_score,
+            "validated_step": self.validated_step,
+            "random_states": random_states(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_score = state_dict["best_score"] if self.best_path.is_file() else None
+        self.validated_step = state_dict.get("validated_step", 0)
         self._random_states = state_dict["random_states"]
 
     def _save(self, trainer: Trainer, pl_module: LightningModule, path: Path) -> None:
@@ -199,6 +208,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(
             f"ckpt_path={path}: there is no such file; a run's are in RUN/checkpoints/best.ckpt, last.ckpt"
         )
+    if not is_zipfile(path):
+        raise InputError(f"ckpt_path={path} is broken or not a checkpoint (not a zip archive): take another one")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         plain = isinstance(checkpoint, dict)
@@ -208,6 +219,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not plain or not {"state_dict", "hyper_parameters", "ImageDataModule", "model"} <= checkpoint.keys():
         raise InputError(f"ckpt_path={path} is not a checkpoint of this project: take RUN/checkpoints/best.ckpt")
     return checkpoint
+
+
+def read_last(folder: RunFolder) -> dict[str, Any]:
+    """The checkpoint that a run goes on from.
+
+    Raises: InputError if it is broken, with what can be done then.
+    """
+    try:
+        return read_checkpoint(folder.last)
+    except InputError as error:
+        remedy = f"a new run may start from {folder.best}, with ckpt_path" if folder.best.is_file() else "start anew"
+        raise InputError(f"{error}; {folder.path} cannot go on: {remedy}") from None
 
 
 def load_best(trainer: Trainer, module: AutoencoderModule) -> None:
@@ -239,6 +262,13 @@ def check_goes_on(
     datamodule.load_state_dict(checkpoint["ImageDataModule"])
     _check_network(path, checkpoint, module)
     optimizer = _check_optimizer(path, checkpoint, module)
+    states = checkpoint.get("callbacks", {}).values()
+    for key in changed:
+        if key.startswith("callbacks.") and any(key.rpartition(".")[2] in state for state in states):
+            raise InputError(
+                f"{key} cannot be changed on the way, since the callback keeps it in its state: leave it out, take the "
+                f"callback away, or start a new run with ckpt_path={path}"
+            )
     scheduler = module.make_scheduler(optimizer, 1)
     of_schedule = [key for key in changed if key.startswith(("optimizer.", "scheduler.", "trainer.max_"))]
     if of_schedule and not isinstance(scheduler, LambdaLR):

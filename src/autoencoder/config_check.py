@@ -52,6 +52,11 @@ def check_config(config: Mapping[str, Any], entry_point: Path, function: str, gi
     _check_arguments("", config, own_keys._replace(parameters=settings), known)
     for name in COLLECTIONS:
         for member, part in (config.get(name) or {}).items():
+            if part and not isinstance(part, Mapping):
+                raise InputError(
+                    f"{name}.{member} must be a group of settings with a _target_, the class to build, got {part!r}: "
+                    f"to leave it out, {name}.{member}=null"
+                )
             if part and "_target_" not in part:
                 raise InputError(
                     f"{name}.{member} has no _target_, the class to build: add +{name}.{member}._target_=MODULE.CLASS, "
@@ -158,7 +163,7 @@ def _explain(error: ValidationError, value: Any) -> str:
     wants_list = all(
         fault["type"] == "list_type" or fault.get("ctx", {}).get("class") == "Sequence" for fault in faults
     )
-    if wants_list and not isinstance(value, Mapping):
+    if wants_list and value is not None and not isinstance(value, Mapping):
         return f"must be a list: [{value}], got {value!r}"
     allowed = " or ".join(dict.fromkeys(fault["msg"].replace("Input should be", "must be") for fault in faults))
     hint = ""

@@ -121,6 +121,9 @@ def explain(error: BaseException) -> str | None:
         return _explain_building(error)
     if family in ("hydra", "omegaconf"):
         return _explain_composition(error)
+    taken = [word for word in sys.argv if re.fullmatch(r"[\w/@]+=(null|true|false|[\d.]+)", word)]
+    if "Config group override must be" in str(error) and taken:
+        return f"{taken[-1]}: a group takes the name of one of its files; no loggers: logger=[]"
     if isinstance(error, ValueError | OSError) and _is_raised_by_hydra(error):  # a group without a name, a folder
         return _fold(str(error))
     if _is_lack_of_memory(error):
@@ -276,5 +279,6 @@ def unknown_key(key: str, allowed: list[str], elsewhere: Iterable[str] = ()) -> 
 
 def _fold(text: str) -> str:
     """One line of a message that a library spread over several."""
+    text = re.sub(r"For further information visit \S+", "", text)
     text = re.sub(r"\s*(full_key|object_type|reference_type)[:=].*", "", text)
     return re.sub(r"\s+", " ", text).strip()

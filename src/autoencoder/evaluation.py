@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Iterable
 from functools import cache
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor
@@ -100,7 +100,10 @@ def evaluate(
             knn, probe: accuracy of nearest neighbours and of a linear probe on the latents, with those on PCA's
             latents and on a random encoder's beside them;
             latents: dead dimensions and effective rank, with those of PCA's latents beside them.
+    Raises: ValueError for a metric that is none of these.
     """
+    if unknown := sorted(set(metrics) - set(get_args(Metric))):
+        raise ValueError(f"`metrics` must be some of {', '.join(get_args(Metric))}, got {', '.join(unknown)}")
     module.eval().to(datamodule.images.test_images.device)
     metrics = measurable(metrics, datamodule)
     batches = datamodule.evaluation_batches

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from autoencoder.errors import InputError
+from autoencoder.errors import InputError, explain
 from autoencoder.resume import find_start, resolved
 from autoencoder.runs import RunFolder, is_first_process
 from autoencoder.sweep_table import BEST_BY, best_job, checkpoint_of, find_jobs, format_table, logs_of
@@ -24,8 +24,8 @@ def heard(hook: Callable[..., None]) -> Callable[..., None]:
         try:
             hook(*arguments, **keywords)
         except Exception as error:
-            said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-            raise SystemExit(f"error: {hook.__qualname__} failed, {said}") from error
+            line = explain(error) or " ".join(f"{type(error).__name__}: {error}".split())
+            raise SystemExit(f"error: {hook.__qualname__} failed, {line}") from error
 
     return call
 

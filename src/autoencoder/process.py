@@ -51,6 +51,7 @@ def short_process() -> Iterator[None]:
                 stream.flush()
         os._exit(code)
 
+    logging.raiseExceptions = False  # a console that takes no more lines is no reason for a traceback each
     write_in_any_encoding()
     outlive_readers()
     sys.argv[1:] = expand_homes(options_first(sys.argv[1:]))

@@ -39,6 +39,11 @@ def folder_overrides() -> list[str]:
     ]
 
 
+def rendezvous() -> bool:
+    """Whether the environment says where the nodes of a run meet, as someone who starts each by hand has to."""
+    return "MASTER_ADDR" in os.environ and "NODE_RANK" in os.environ
+
+
 def check_strategy(trainer: Mapping[str, Any]) -> None:
     """Holds a Trainer's config against what its processes can do.
 
@@ -62,6 +67,11 @@ def check_processes(trainer: "Trainer", in_sweep: bool) -> None:
         trainer.num_nodes > 1
     )
     environment = getattr(trainer.strategy, "cluster_environment", None)
+    if trainer.num_nodes > 1 and not ((environment and environment.creates_processes_externally) or rendezvous()):
+        raise InputError(
+            f"{wanted}: this process would wait for the other nodes without end: start the command with torchrun or "
+            "srun on each node, or set MASTER_ADDR and NODE_RANK"
+        )
     if in_sweep and trainer.world_size > 1 and not (environment and environment.creates_processes_externally):
         raise InputError(
             f"{wanted}: each further process starts the command once more, a whole sweep too: "

@@ -32,7 +32,7 @@ class Progress(Callback):
         self._bar: Bar | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not (trainer.is_global_zero and sys.stdout.isatty()):
+        if not (trainer.is_global_zero and sys.stdout and sys.stdout.isatty()):
             return
         datamodule = getattr(trainer, "datamodule", None)
         batch_size = datamodule.batch_size * trainer.world_size if isinstance(datamodule, ImageDataModule) else None

@@ -82,7 +82,7 @@ class Start:
         errors = "  ".join(f"{name} {metrics[name]:.4f}" for name in ("val/mse", "test/mse") if metrics.get(name))
         log.info("finished before, with the same settings: %s  %s", shown(self.folder.path), errors)
         log.info(
-            "for more epochs: python src/train.py %s trainer.max_epochs=…",
+            "for more of it: python src/train.py %s trainer.max_epochs=…",
             assignment("resume", shown(self.folder.path)),
         )
         return metrics.get("val/mse")
@@ -131,6 +131,13 @@ def expand_resume(arguments: Sequence[str]) -> list[str]:
     if hydra.is_file():
         of_hydra = OmegaConf.select(OmegaConf.load(hydra), "hydra.overrides.hydra") or []
         recorded += [str(override) for override in of_hydra if str(override).startswith(KEPT_HYDRA_SETTINGS)]
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key == "ckpt_path" and value != "null":
+            raise InputError("resume goes on from the run's own last.ckpt: leave out ckpt_path, or resume")
+        elsewhere = key == "hydra.run.dir" and value != quoted(str(folder.path)) and is_first_process()
+        if elsewhere and RunFolder(value.strip("'\"")).path != folder.path:
+            raise InputError(f"resume={given} goes on in the run's own folder: leave out hydra.run.dir")
     kept = [
         override
         for override in recorded
@@ -179,7 +186,12 @@ def find_start(folder: RunFolder, settings: Mapping[str, Any]) -> Start:
     metrics = folder.read_metrics()
     if metrics and metrics.get("status", "finished") == "finished" and not changes:
         return Start(folder, finished=metrics)
-    return Start(folder, folder.last.is_file(), changes)
+    if not folder.last.is_file():
+        raise InputError(
+            f"{folder.path} has lost the checkpoints/last.ckpt that its run would go on from: name another folder"
+            + (f", or start a new run there with ckpt_path={folder.best}" if folder.best.is_file() else "")
+        )
+    return Start(folder, True, changes)
 
 
 def read_record(folder: RunFolder) -> dict[str, Any] | None:

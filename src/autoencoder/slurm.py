@@ -15,17 +15,23 @@ def settle_slurm(trainer: Mapping[str, Any]) -> None:
     Args: trainer, its settings.
     Raises: InputError if `srun` started more or fewer processes than the trainer has devices.
     """
-    tasks = int(os.environ.get("SLURM_NTASKS") or 1)
+    tasks = _number("SLURM_NTASKS", 1)
     if "SLURM_STEP_ID" not in os.environ:
         if "SLURM_NTASKS" in os.environ:
             os.environ["SLURM_JOB_NAME"] = INTERACTIVE[-1]
             for rank in ("SLURM_PROCID", "SLURM_LOCALID"):
                 os.environ.pop(rank, None)
         return
-    alone = os.environ.get("SLURM_JOB_NAME") in INTERACTIVE and int(os.environ.get("SLURM_PROCID") or 0) == 0
+    alone = os.environ.get("SLURM_JOB_NAME") in INTERACTIVE and _number("SLURM_PROCID", 0) == 0
     devices, nodes = trainer.get("devices"), trainer.get("num_nodes", 1)
     if tasks > 1 and not alone and isinstance(devices, int) and devices * nodes != tasks:
         raise InputError(
             f"srun started {tasks} processes, and trainer.devices={devices} on {nodes} node{'s' * (nodes != 1)} are "
             f"{devices * nodes}: start it with srun --ntasks={devices * nodes}, without srun, or set trainer.devices"
         )
+
+
+def _number(name: str, default: int) -> int:
+    """A variable of the environment as a number; `default` where it is none."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isdigit() else default

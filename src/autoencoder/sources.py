@@ -63,10 +63,13 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> I
     if dataset == "mnist_5k":
         return _mnist_5k()
     root = expand_home(data_dir).absolute()
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root} is a file, and DATA_DIR (data_dir in Python) names a folder: name the one it is in")
     raw = root / FOLDERS[dataset] / "raw"
     try:
         paths = find_files(dataset, root)
         if not paths:
+            _check_not_some(root, raw)
             _download(FOLDERS[dataset], raw)
             paths = find_files(dataset, root)
     except OSError as error:
@@ -96,7 +99,7 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> I
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
             raise InputError(
                 f"{path} and its labels do not match: {tuple(images.shape)} images, where [N, H, W] are expected, "
-                f"{tuple(labels.shape)} labels; delete the folder's files and run again to download them anew"
+                f"{tuple(labels.shape)} labels: put files that belong together there"
             )
         if images.numel() == 0:
             raise InputError(f"{path} holds no images, its sizes are {tuple(images.shape)}: put whole files there")
@@ -120,6 +123,21 @@ def find_files(dataset: str, root: Path) -> list[Path]:
         if len(paths) == len(FILES):
             return paths
     return []
+
+
+def _check_not_some(*folders: Path) -> None:
+    """Raises: InputError if a folder has some of the four IDX files: a download would mix others among them.
+
+    A download moves its files there within moments, train images first; whatever it is at, it has the lock.
+    """
+    for folder in folders:
+        found = {name for name in FILES if any(path.is_file() for path in _spellings(folder, name))}
+        missing = [name for name in FILES if name not in found]
+        if found and missing:
+            raise InputError(
+                f"{folder} has {', '.join(sorted(found))}, but not {', '.join(missing)}: put all four files there, "
+                "labels too, or none to have them downloaded"
+            )
 
 
 def _spellings(folder: Path, name: str) -> list[Path]:
@@ -150,7 +168,7 @@ def image_set(
 
 
 def _as_images(argument: str, values: Array) -> Tensor:
-    images = torch.as_tensor(values)
+    images = torch.as_tensor(np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values)
     if images.dtype != torch.uint8:
         raise InputError(f"`{argument}` must be uint8, 0 to 255, got {images.dtype}: scale and convert it")
     if images.ndim == 3:
@@ -182,7 +200,7 @@ def read_idx(path: Path) -> np.ndarray:
     Raises:
         InputError: if it is truncated, too long, not gzip, or has another magic number.
     """
-    remedy = "delete it and run again to download it anew"
+    remedy = "put a whole file in its place, or delete it to have MNIST's downloaded"
     try:
         content = path.read_bytes()
     except OSError as error:

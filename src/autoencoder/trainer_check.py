@@ -1,10 +1,14 @@
 """What a Trainer's config cannot mean in this project, or what Lightning itself does not refuse."""
 
+import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from autoencoder.errors import InputError
 from autoencoder.processes import check_strategy
+
+FEW = 8  # processes that any machine can hold
+Part = TypeVar("Part")
 
 
 def check_trainer(trainer: Mapping[str, Any], callbacks: Mapping[str, Any]) -> None:
@@ -26,6 +30,12 @@ def check_trainer(trainer: Mapping[str, Any], callbacks: Mapping[str, Any]) -> N
         raise InputError(
             "trainer.barebones=true leaves no checkpoint to measure: for a light run take callbacks=light logger=[]"
         )
+    clip = trainer.get("gradient_clip_val")
+    if isinstance(clip, int | float) and clip < 0:
+        raise InputError(f"trainer.gradient_clip_val must be at least 0, got {clip}")
+    devices, most = trainer.get("devices"), max(os.cpu_count() or 1, FEW)
+    if trainer.get("accelerator") == "cpu" and isinstance(devices, int) and devices > most:
+        raise InputError(f"trainer.devices={devices} would start as many processes: set at most {most} on this machine")
     for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
         value = trainer.get(key)
         if value is not None and value < 1:
@@ -52,3 +62,16 @@ def _check_callback(name: str, kind: str, trainer: Mapping[str, Any]) -> None:
             f"callbacks.{name}: for {kind} in place of the project's own bar, "
             "set trainer.enable_progress_bar=true callbacks.progress=null"
         )
+
+
+def of_kind(group: str, parts: Mapping[str, object], kind: type[Part]) -> list[Part]:
+    """The parts that a group of the config has built, by their names, held to their class.
+
+    Raises: InputError for a part that is none of `kind`.
+    """
+    for name, part in parts.items():
+        if not isinstance(part, kind):
+            raise InputError(
+                f"{group}.{name}._target_ makes a {type(part).__name__}, which is no {kind.__module__}.{kind.__name__}"
+            )
+    return [part for part in parts.values() if isinstance(part, kind)]

@@ -30,7 +30,7 @@ DPI = 200  # of the PNGs, and of the points of a map in a PDF
 def save_figures(
     module: AutoencoderModule,
     datamodule: ImageDataModule,
-    folder: Path,
+    folder: str | Path,
     history: Path | None = None,
     projection: Projection = "pca",
 ) -> list[str]:
@@ -63,6 +63,7 @@ def save_figures(
     columns = read_history(history) if history and history.is_file() else {}
     if any(value == value for name in NAMES for value in columns.get(name, ())):  # any number but NaN
         drawings["loss_curves"] = partial(draw_loss_curves, module, datamodule, columns, errors)
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
     for name, draw in drawings.items():
