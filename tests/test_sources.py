@@ -133,8 +133,8 @@ def test_without_fallback_it_is_an_error_that_says_what_to_do(tmp_path, no_mirro
 
 def test_a_folder_that_cannot_be_made_counts_as_no_download(tmp_path, no_mirror):
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(InputError, match="is a file"):
-        load_images("mnist", tmp_path / "file", offline_fallback=False)
+    with pytest.raises(InputError, match="neither in"):
+        load_images("mnist", tmp_path / "file" / "below", offline_fallback=False)
 
 
 def test_5k_digits_are_the_same_everywhere():

@@ -39,11 +39,6 @@ def folder_overrides() -> list[str]:
     ]
 
 
-def rendezvous() -> bool:
-    """Whether the environment says where the nodes of a run meet, as someone who starts each by hand has to."""
-    return "MASTER_ADDR" in os.environ and "NODE_RANK" in os.environ
-
-
 def check_strategy(trainer: Mapping[str, Any]) -> None:
     """Holds a Trainer's config against what its processes can do.
 
@@ -61,21 +56,23 @@ def check_strategy(trainer: Mapping[str, Any]) -> None:
 def check_processes(trainer: "Trainer", in_sweep: bool) -> None:
     """Holds the processes that a Trainer is going to start against those that there are.
 
-    Raises: InputError if a sweep would start several, or torchrun has started others than the Trainer counts on.
+    Raises: InputError if a sweep would start several, if nodes are to come that nobody starts, or if torchrun has
+        started others than the Trainer counts on.
     """
     wanted = f"trainer.devices={trainer.num_devices}" + f" trainer.num_nodes={trainer.num_nodes}" * (
         trainer.num_nodes > 1
     )
     environment = getattr(trainer.strategy, "cluster_environment", None)
-    if trainer.num_nodes > 1 and not ((environment and environment.creates_processes_externally) or rendezvous()):
-        raise InputError(
-            f"{wanted}: this process would wait for the other nodes without end: start the command with torchrun or "
-            "srun on each node, or set MASTER_ADDR and NODE_RANK"
-        )
-    if in_sweep and trainer.world_size > 1 and not (environment and environment.creates_processes_externally):
+    starts_them = not (environment and environment.creates_processes_externally)
+    if in_sweep and trainer.world_size > 1 and starts_them:
         raise InputError(
             f"{wanted}: each further process starts the command once more, a whole sweep too: "
             "leave out -m, set trainer.devices=1, or start the sweep with torchrun"
+        )
+    if trainer.num_nodes > 1 and starts_them and not {"MASTER_ADDR", "NODE_RANK"} <= os.environ.keys():
+        raise InputError(
+            f"{wanted}: this process would wait for the other nodes without end: start the command with torchrun or "
+            "srun on each node, or set MASTER_ADDR and NODE_RANK there"
         )
     started = int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 1
     if started > 1 and trainer.world_size != started:
