@@ -186,7 +186,8 @@ def _callers(error: BaseException) -> list[str]:
 
 def _explain_composition(error: BaseException) -> str:
     """What Hydra refuses while it composes a config."""
-    unknown = error.__cause__ or error
+    # OmegaConf's own errors name the key; under a debugger or coverage they have a cause, which does not.
+    unknown = error if getattr(error, "full_key", None) else error.__cause__ or error
     parent: Any = getattr(unknown, "parent_node", None)
     kind, key = type(unknown).__name__, str(getattr(unknown, "full_key", ""))
     if kind == "MissingMandatoryValue" and key:
