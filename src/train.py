@@ -130,7 +130,7 @@ def train(
     begun = folder.record.exists()  # by a run that was killed before its first checkpoint, if nothing goes on
     log_lengths: dict[str, int] | None = {} if begun else None
     if start.goes_on:
-        check_goes_on(folder.last, former, module, datamodule, start.changes)
+        check_goes_on(folder.last, former, module, datamodule, fitter, start.changes)
         fitter.precision_plugin.convert_module(module)  # Lightning would do so after it has loaded the weights
         log_lengths = former.get("logs")
         start.announce()

@@ -51,7 +51,8 @@ def curves(folder):
     accumulator = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0})
     accumulator.Reload()
     return {
-        tag: [(event.step, event.value) for event in accumulator.Scalars(tag)]
+        # Sorted: files that one process makes within a second are read in no order.
+        tag: sorted((event.step, event.value) for event in accumulator.Scalars(tag))
         for tag in accumulator.Tags()["scalars"]
         if tag not in ("hp_metric",)
     }
@@ -485,3 +486,13 @@ def test_steps_after_the_last_validation_are_measured_too(tmp_path, capfd):
     best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["global_step"] == 200 and read_metrics(tmp_path)["steps"] == 200
     assert_same_weights(best["state_dict"], weights(tmp_path))
+
+
+@pytest.mark.parametrize("limit", ["trainer.max_epochs=2", "+trainer.max_steps=300"])
+def test_fewer_epochs_or_steps_than_a_run_has_behind_it_are_refused_and_spoil_nothing(limit, tmp_path, whole, capfd):
+    shutil.copytree(whole, tmp_path / "copy")
+    before = contents(tmp_path / "copy", but="train.log")
+    with pytest.raises(SystemExit):
+        call(train.main, f"resume={tmp_path / 'copy'}", limit)
+    assert f"{limit.lstrip('+')} is less than the 3" in "".join(capfd.readouterr())
+    assert contents(tmp_path / "copy", but="train.log") == before

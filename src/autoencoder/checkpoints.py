@@ -250,18 +250,28 @@ def check_goes_on(
     checkpoint: dict[str, Any],
     module: AutoencoderModule,
     datamodule: ImageDataModule,
+    trainer: Trainer,
     changed: Collection[str],
 ) -> None:
     """Holds a run's last checkpoint against what is to go on from it.
 
     Args: path, where it is; changed, the names of the settings that are not as they were.
-    Raises: InputError if it was trained with another network, on other images or with another optimiser, or if a
-        setting has changed that its schedule keeps in its own state.
+    Raises: InputError if it was trained with another network, on other images or with another optimiser, if it is
+        beyond the Trainer's limits, or if a setting has changed that a callback or schedule keeps in its own state.
     """
     datamodule.setup()
     datamodule.load_state_dict(checkpoint["ImageDataModule"])
     _check_network(path, checkpoint, module)
     optimizer = _check_optimizer(path, checkpoint, module)
+    begun = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["started"]
+    for key, limit, reached in (
+        ("trainer.max_epochs", trainer.max_epochs, begun),
+        ("trainer.max_steps", trainer.max_steps, checkpoint["global_step"]),
+    ):
+        if limit is not None and 0 <= limit < reached:
+            raise InputError(
+                f"{key}={limit} is less than the {reached} that the run has behind it: set {reached} or more"
+            )
     states = checkpoint.get("callbacks", {}).values()
     for key in changed:
         if key.startswith("callbacks.") and any(key.rpartition(".")[2] in state for state in states):
