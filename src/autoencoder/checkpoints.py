@@ -18,6 +18,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -139,11 +140,16 @@ class BestAndLast(Checkpoint):
         """Raises: DivergenceError for weights that are no numbers."""
         if getattr(trainer, "fast_dev_run", False):
             return
-        if not all(parameter.isfinite().all() for parameter in pl_module.parameters()):
+        if not has_finite_weights(pl_module):
             raise DivergenceError(trainer)
         trainer.save_checkpoint(path, False)  # not the weights alone
         if path == self.last_path:
             self._saved_step = trainer.global_step
+
+
+def has_finite_weights(module: nn.Module) -> bool:
+    """Whether no parameter is infinite or NaN."""
+    return all(bool(parameter.isfinite().all()) for parameter in module.parameters())
 
 
 def replace_by_copy(source: Path, target: Path) -> None:
@@ -241,7 +247,7 @@ def load_best(trainer: Trainer, module: AutoencoderModule) -> None:
     best = getattr(trainer.checkpoint_callback, "best_model_path", None)
     if best:
         module.load_state_dict(read_checkpoint(best)["state_dict"])
-    if not all(parameter.isfinite().all() for parameter in module.parameters()):
+    if not has_finite_weights(module):
         raise DivergenceError(trainer)
 
 
@@ -255,11 +261,10 @@ def check_goes_on(
 ) -> None:
     """Holds a run's last checkpoint against what is to go on from it.
 
-    Args: path, where it is; changed, the names of the settings that are not as they were.
+    Args: path, where it is; datamodule, set up; changed, the names of the settings that are not as they were.
     Raises: InputError if it was trained with another network, on other images or with another optimiser, if it is
         beyond the Trainer's limits, or if a setting has changed that a callback or schedule keeps in its own state.
     """
-    datamodule.setup()
     datamodule.load_state_dict(checkpoint["ImageDataModule"])
     _check_network(path, checkpoint, module)
     optimizer = _check_optimizer(path, checkpoint, module)
@@ -354,7 +359,7 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
     path = expand_home(path)
     checkpoint = read_checkpoint(path)
     module = _model_class(path, checkpoint["model"]).load_from_checkpoint(path, map_location="cpu")
-    if not all(parameter.isfinite().all() for parameter in module.parameters()):
+    if not has_finite_weights(module):
         raise InputError(
             f"ckpt_path={path} has weights that are no numbers, of a training that diverged: take another one"
         )

@@ -138,7 +138,7 @@ class ImageDataModule(LightningDataModule):
             self._val_size = min(self.val_size, MNIST_5K_VAL_SIZE)
             self.dataset = images.name
         if self._expected:
-            self._check_images(images, self._expected)
+            self._check_images(images, fingerprint_of(images), self._expected)
         self._split(images)
 
     def expect(self, state_dict: dict[str, Any]) -> None:
@@ -187,9 +187,7 @@ class ImageDataModule(LightningDataModule):
             return []
         batches = self.evaluation_batches("val", *self._share_of(self.val_indices))
         limit = self.trainer.limit_val_batches if self.trainer else 1.0
-        if (
-            isinstance(limit, float) and 0 < limit < 1
-        ):  # a share of the batches: batches so small that it is no less than one
+        if isinstance(limit, float) and 0 < limit < 1:  # a share: of batches so small that it is no less than one
             batches.batch_size = max(1, min(batches.batch_size, int(limit * len(batches.sampler))))
         return batches
 
@@ -242,7 +240,7 @@ class ImageDataModule(LightningDataModule):
         Raises: InputError if the checkpoint was trained on other images.
         """
         self._position = state_dict.get("position")
-        self._check_images(self.images, state_dict)
+        self._check_images(self.images, self.fingerprint, state_dict)
         if (state_dict["dataset"], state_dict["val_size"]) != (self.dataset, self.val_size):
             raise InputError(
                 f"the checkpoint was trained on {state_dict['dataset']} with data.val_size={state_dict['val_size']}, "
@@ -250,11 +248,10 @@ class ImageDataModule(LightningDataModule):
                 f"set data={state_dict['dataset']} data.val_size={state_dict['val_size']}, or start a new run"
             )
 
-    def _check_images(self, images: ImageSet, trained: dict[str, Any]) -> None:
+    def _check_images(self, images: ImageSet, fingerprint: str, trained: dict[str, Any]) -> None:
         """Raises: InputError if these are of the data set that a checkpoint was trained on, but not its images."""
         if trained["dataset"] != images.name or "fingerprint" not in trained:  # of an older version
             return
-        fingerprint = fingerprint_of(images)
         if fingerprint != trained["fingerprint"]:
             place = self.data_dir if images.name in FOLDERS else self.title
             raise InputError(

@@ -1,12 +1,14 @@
 """A run's errors epoch by epoch: history.csv, for the loss curves."""
 
 import csv
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from autoencoder.module import AutoencoderModule
+from autoencoder.runs import write_whole
 from autoencoder.step_hooks import idle_in_steps
 
 NAMES = ("train/mse", "val/mse")
@@ -42,10 +44,11 @@ class History(Callback):
 def write_history(rows: list[dict[str, float]], path: Path) -> None:
     """Writes a line an epoch: epoch, train/mse, val/mse; what was not measured stays empty."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["epoch", *NAMES])
-        writer.writeheader()
-        writer.writerows(rows)
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, ["epoch", *NAMES])
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())
 
 
 def read_history(path: Path) -> dict[str, list[float]]:

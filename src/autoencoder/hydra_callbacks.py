@@ -11,8 +11,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from autoencoder.errors import InputError, explain
+from autoencoder.processes import is_first_process
 from autoencoder.resume import find_start, resolved
-from autoencoder.runs import RunFolder, is_first_process
+from autoencoder.runs import RunFolder
 from autoencoder.sweep_table import BEST_BY, best_job, checkpoint_of, find_jobs, format_table, logs_of
 
 

@@ -21,13 +21,18 @@ def rank() -> int:
     return next((int(os.environ[name]) for name in RANKS if os.environ.get(name, "").isdigit()), 0)
 
 
+def is_first_process() -> bool:
+    """Whether this is the one process of a run that writes its files."""
+    return rank() == 0
+
+
 def folder_overrides() -> list[str]:
     """What a process puts before its command line so that only the first one of a run writes into the run's folder.
 
     The others record no config and write no log. torchrun starts them on their own, so that each would name a folder
     after its own start: unless the command names one, they get a scratch folder, which goes when the process ends.
     """
-    if rank() == 0:
+    if is_first_process():
         return []
     _scratch.append(TemporaryDirectory(prefix="rank-"))
     return [

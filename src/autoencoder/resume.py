@@ -15,12 +15,12 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from autoencoder.errors import InputError
-from autoencoder.paths import assignment, quoted, shown
+from autoencoder.paths import assignment, expand_home, quoted, shown
+from autoencoder.processes import is_first_process
 from autoencoder.runs import (
     RunFolder,
     check_changes,
     differences,
-    is_first_process,
     write_metrics,
     write_whole,
 )
@@ -119,7 +119,7 @@ def expand_resume(arguments: Sequence[str]) -> list[str]:
     given = named[-1].strip("'\"")
     if {"-m", "--multirun"} & set(arguments):
         raise InputError(f"resume={given} goes on with one run: leave out -m")
-    folder = RunFolder(Path(given).expanduser().resolve())
+    folder = RunFolder(expand_home(given).resolve())
     overrides = folder.record / "overrides.yaml"
     if not overrides.is_file():
         raise InputError(
@@ -161,8 +161,9 @@ def find_start(folder: RunFolder, settings: Mapping[str, Any]) -> Start:
     """
     asks_to_resume = bool(settings.get("resume"))
     ckpt_path = settings.get("ckpt_path")
-    if ckpt_path and folder.path in Path(str(ckpt_path)).expanduser().absolute().parents:
-        if Path(str(ckpt_path)).expanduser().absolute() != folder.last:
+    checkpoint = expand_home(str(ckpt_path)).absolute() if ckpt_path else None
+    if checkpoint and folder.path in checkpoint.parents:
+        if checkpoint != folder.last:
             raise InputError(
                 f"ckpt_path={ckpt_path} lies in the run's own folder, which goes on from last.ckpt: "
                 "leave out hydra.run.dir to start a new run from it"

@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from autoencoder.runs import is_first_process
+from autoencoder.processes import is_first_process
+from autoencoder.runs import write_whole
 
 RUN_ARGUMENTS: dict[str, Callable[[str], dict[str, str]]] = {  # of loggers that keep their runs elsewhere
     "WandbLogger": lambda run: {"id": run, "resume": "allow"},
@@ -38,10 +40,9 @@ def cut_logs(loggers: Iterable[Logger], folder: Path, lengths: Mapping[str, int]
         elif path.name != ROWS:
             os.truncate(path, min(length, path.stat().st_size))
         else:
-            scratch = path.with_suffix(".tmp")
-            with scratch.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows(_read_rows(path)[: length + 1])  # the header, too
-            scratch.replace(path)
+            kept = StringIO(newline="")
+            csv.writer(kept).writerows(_read_rows(path)[: length + 1])  # the header, too
+            write_whole(path, kept.getvalue())
 
 
 def logger_runs(trainer: Trainer) -> dict[str, str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from autoencoder.errors import InputError, explain
+from autoencoder.paths import expand_home
 from autoencoder.plain_json import to_json
-from autoencoder.processes import rank
 
 # Settings that change nothing of a run's result, as the beginnings of their names.
 UNCOUNTED = (
@@ -39,7 +39,7 @@ class RunFolder:
     """The folder of one run, by the names of its files."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser().absolute()
+        self.path = expand_home(path).absolute()
         self.best = self.path / "checkpoints" / "best.ckpt"
         self.last = self.path / "checkpoints" / "last.ckpt"
         self.metrics = self.path / "metrics.json"
@@ -105,15 +105,10 @@ def removed_if_refused(path: str) -> Iterator[None]:
         raise
 
 
-def is_first_process() -> bool:
-    """Whether this is the one process of a run that writes its files: the first of those that share it."""
-    return rank() == 0
-
-
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
     scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(text, encoding="utf-8")
+    scratch.write_text(text, encoding="utf-8", newline="")
     scratch.replace(path)
 
 

@@ -21,6 +21,7 @@ from autoencoder.module import AutoencoderModule
 from autoencoder.networks import MLPAutoencoder
 from autoencoder.pixels import denormalize, normalize
 from autoencoder.report_card import COLUMNS, ROWS
+from autoencoder.runs import write_whole
 
 Precision = Literal["half", "single"]
 DTYPES = {"half": torch.float16, "single": torch.float32}
@@ -61,9 +62,7 @@ def write_explorer(
     """
     check_output(path)
     page = build_page(page_data(module, datamodule, metrics, precision))
-    scratch = path.with_name(path.name + ".tmp")
-    scratch.write_text(page, encoding="utf-8")
-    scratch.replace(path)
+    write_whole(path, page)
 
 
 def check_output(path: Path) -> None:
