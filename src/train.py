@@ -87,7 +87,7 @@ def train(
     from autoencoder.left_out import left_out_if_it_fails
     from autoencoder.noise import silence_known_noise
     from autoencoder.pictures import save_reconstructions
-    from autoencoder.report import describe_run, log_outcome, noted_if_it_ends_early, summarize
+    from autoencoder.report import describe_run, log_outcome, noted_if_it_ends_early, say_why_it_ended, summarize
     from autoencoder.report_card import write_report
     from autoencoder.run_logs import cut_logs, going_on
     from autoencoder.runs import write_metrics
@@ -143,6 +143,7 @@ def train(
     advise_on_threads(fitter, module, datamodule.batch_size)
     with stop.listen(), noted_if_it_ends_early(folder, fitter, datamodule, seed):
         fitter.fit(module, datamodule, ckpt_path=folder.last if start.goes_on else None, weights_only=True)
+        say_why_it_ended(fitter)
         keep_final(fitter, module, datamodule)
         if not fitter.is_global_zero:
             return None

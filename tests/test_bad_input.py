@@ -102,6 +102,7 @@ def test_a_mistake_in_the_command(override, message, tmp_path):
         ("experimnt=quick", "; did you mean experiment?"),
         ("callbacks.reconstruction=null", "; did you mean callbacks.reconstructions?"),
         ("experiment=clasic", "; did you mean experiment=classic?"),
+        ("logger=[tensorboard,cvs]", "'logger/cvs': logger takes csv, mlflow, tensorboard, wandb"),
         ("logger=tensorbord", "; did you mean logger=tensorboard?"),
         ("model._target_=autoencoder.AutoencoderModul", "; did you mean autoencoder.AutoencoderModule?"),
         ("model.hidden_dims=256", "model.hidden_dims must be a list: [256], got 256"),

@@ -87,6 +87,24 @@ def test_other_callbacks_do_their_work_beside_ours(tmp_path, overrides):
 
 
 @pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (f"{ADDED}EarlyStopping +callbacks.added.monitor=val/mse +callbacks.added.patience=0 "
+         "+callbacks.added.min_delta=0.9", "EarlyStopping: Monitored metric val/mse did not improve"),
+        ("+trainer.max_time='00:00:00:00'", "its time is up"),
+    ],
+)  # fmt: skip
+def test_a_run_that_ends_early_says_why(tmp_path, capfd, overrides, reason):
+    epochs = run_train(tmp_path, *TINY, *overrides.split())["epochs"]
+    assert epochs < 3 and f"ended in epoch {epochs}: {reason}" in capfd.readouterr().out
+
+
+def test_a_run_that_ends_as_planned_gives_no_reason(tmp_path, capfd):
+    run_train(tmp_path, *TINY)
+    assert "ended in epoch" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("overrides", "message"),
     [
         (f"{ADDED}LearningRateFinder", "compare values in a sweep, -m optimizer.lr="),
@@ -97,6 +115,7 @@ def test_other_callbacks_do_their_work_beside_ours(tmp_path, overrides):
             f"{ADDED}EarlyStopping +callbacks.added.monitor=loss",
             "callbacks: Early stopping conditioned on metric `loss`",
         ),
+        (f"{ADDED}BackboneFinetuning", "callbacks: BackboneFinetuning is for other models: "),
         (f"{ADDED}LearningRateMonitor logger=[]", "`LearningRateMonitor` callback with `Trainer` that has no logger"),
     ],
 )

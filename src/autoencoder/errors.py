@@ -214,7 +214,8 @@ def _explain_composition(error: BaseException) -> str:
         if (key, value) != (key.strip(), value.strip()):
             return f"{said}: write KEY=VALUE without spaces beside ="
         return f"{said}; if the value is meant as it stands: {assignment(key, value)}"
-    return _fold(re.sub(r"Config search path:(\n?\s*provider=.*)*", "", text)) + _which_option(unknown, text)
+    said = _fold(re.sub(r"Config search path:(\n?\s*provider=.*)*", "", text)).rstrip(".")
+    return said + _which_option(unknown, text)
 
 
 def _plain(config: Any) -> dict[Any, Any]:
@@ -233,6 +234,8 @@ def _which_option(error: BaseException, text: str) -> str:
         group, _, name = wanted.rpartition("/")
         near = get_close_matches(name, [str(option) for option in options], 1)
         return f"; did you mean {group}={near[0]}?" if near else ""
+    if unread := re.search(r"Could not load '(\w+)/(\S+)'", text):  # of a list, logger=[tensorboard,cvs]
+        return f": {unread[1]} takes {options_of(unread[1])}"
     if deleted := re.search(r"Could not delete '(\w+)'", text):
         return f": for none at all, write {deleted[1]}=[]" if deleted[1] in groups() else ""
     if unmatched := re.search(r"Could not override '(\w+)'", text):
@@ -248,9 +251,15 @@ def groups() -> list[str]:
 
 def missing_group(name: str) -> str:
     """The sentence for a group that a config needs and does not have."""
-    folder = Path(os.environ.get("PROJECT_ROOT", "."), "configs", name)
-    options = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-    return f"the config has no '{name}', which a run needs: leave out ~{name}, or write {name}=NAME ({options})"
+    return (
+        f"the config has no '{name}', which a run needs: leave out ~{name}, or write {name}=NAME ({options_of(name)})"
+    )
+
+
+def options_of(group: str) -> str:
+    """The names that a group of configs may be set to."""
+    folder = Path(os.environ.get("PROJECT_ROOT", "."), "configs", group)
+    return ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
 
 
 def _explain_missing_package(message: str) -> str | None:

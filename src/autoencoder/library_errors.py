@@ -2,6 +2,7 @@
 
 import linecache
 import traceback
+from types import FrameType
 
 LIBRARIES = ("lightning", "lightning_utilities", "pytorch_lightning")
 KINDS = (ValueError, TypeError, RuntimeError, NotImplementedError, AttributeError, ImportError)
@@ -15,9 +16,24 @@ def said_by_lightning(error: BaseException) -> str | None:
     frames = list(traceback.walk_tb(error.__traceback__))
     if not isinstance(error, KINDS) or not frames:
         return None
+    if lacking := _lacked_by_the_module(error, frames):
+        return lacking
     frame, line = frames[-1]
     module = str(frame.f_globals.get("__name__", ""))
     statement = linecache.getline(frame.f_code.co_filename, line).strip()
     if module.partition(".")[0] not in LIBRARIES or not statement.startswith("raise "):
         return None
     return f"{'callbacks' if '.callbacks.' in module else 'trainer'}: {error}"
+
+
+def _lacked_by_the_module(error: BaseException, frames: list[tuple[FrameType, int]]) -> str | None:
+    """What a callback of Lightning's looked for in our LightningModule, a backbone for one, which has none."""
+    if not isinstance(error, AttributeError) or "Module' object has no attribute" not in str(error):
+        return None
+    for frame, _ in reversed(frames):
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.startswith("lightning.pytorch.callbacks."):
+            return f"callbacks: {type(frame.f_locals.get('self')).__name__} is for other models: {error}"
+        if not name.startswith("torch."):
+            return None
+    return None

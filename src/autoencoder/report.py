@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping, Timer
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
 from autoencoder.datamodule import ImageDataModule
@@ -88,6 +89,19 @@ def _say_where_it_stopped(folder: RunFolder, trainer: Trainer) -> str:
     else:
         where = f"stopped in epoch {trainer.current_epoch + 1}" + (f" of {last}" if last and last > 0 else "")
     return f"{where}; go on with: python src/train.py {assignment('resume', shown(folder.path))}"
+
+
+def say_why_it_ended(trainer: Trainer) -> None:
+    """Logs which callback ended a fit before its last epoch, and why, if one did."""
+    if not trainer.should_stop:
+        return
+    reasons = []
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
+        if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
+            reasons.append(f"EarlyStopping: {callback.stopping_reason_message}")
+        elif isinstance(callback, Timer) and (callback.time_remaining() or 1.0) <= 0.0:
+            reasons.append("its time is up")
+    log.info("ended in epoch %d: %s", trainer.current_epoch, "; ".join(reasons) or "a callback told it to stop")
 
 
 def describe_model(module: AutoencoderModule, datamodule: ImageDataModule) -> dict[str, Any]:
