@@ -17,6 +17,7 @@ from autoencoder.runs import removed_if_refused
 if TYPE_CHECKING:
     from autoencoder.evaluation import Metric
     from autoencoder.figures.latent_map import Projection
+    from autoencoder.limits import Text
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PROJECT_ROOT", str(ROOT))
@@ -36,8 +37,8 @@ def main(config: DictConfig) -> None:
 
 
 def evaluate(
-    ckpt_path: str,
-    data_dir: "str | None",
+    ckpt_path: "Text",
+    data_dir: "Text | None",
     metrics: "list[Metric]",
     figures: bool,
     projection: "Projection",

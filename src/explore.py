@@ -18,6 +18,7 @@ from autoencoder.runs import removed_if_refused
 if TYPE_CHECKING:
     from autoencoder.datamodule import ImageDataModule
     from autoencoder.explorer import Precision
+    from autoencoder.limits import Text
     from autoencoder.module import AutoencoderModule
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +41,7 @@ def main(config: DictConfig) -> None:
 
 
 def explore(
-    ckpt_path: str, data_dir: "str | None", output: "str | None", precision: "Precision", paths: dict[str, str]
+    ckpt_path: "Text", data_dir: "Text | None", output: "Text | None", precision: "Precision", paths: dict[str, str]
 ) -> None:
     """Restores model and data from the checkpoint and writes their page to `output`, by default into the run."""
     from autoencoder.checkpoints import restore

@@ -18,7 +18,7 @@ from autoencoder.resume import Start, expand_resume, started
 from autoencoder.runs import removed_if_refused
 
 if TYPE_CHECKING:
-    from autoencoder.limits import Seed
+    from autoencoder.limits import Seed, Text
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PROJECT_ROOT", str(ROOT))
@@ -56,8 +56,8 @@ def run(config: DictConfig) -> float | None:
 
 def train(
     seed: "Seed",
-    resume: "str | None",
-    ckpt_path: "str | None",
+    resume: "Text | None",
+    ckpt_path: "Text | None",
     model: dict[str, Any],
     data: dict[str, Any],
     optimizer: dict[str, Any],
@@ -130,7 +130,7 @@ def train(
     begun = folder.record.exists()  # by a run that was killed before its first checkpoint, if nothing goes on
     log_lengths: dict[str, int] | None = {} if begun else None
     if start.goes_on:
-        check_goes_on(folder.last, former, module, datamodule, fitter, start.changes)
+        check_goes_on(folder.last, former, module, datamodule, fitter, looking, start.changes)
         fitter.precision_plugin.convert_module(module)  # Lightning would do so after it has loaded the weights
         log_lengths = former.get("logs")
         start.announce()

@@ -1,8 +1,10 @@
 """How a command ends that does not finish: Ctrl-C is one line, and a bug leaves its traceback in the log, too."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import QUICK, ROOT, call, run_train
@@ -53,6 +55,33 @@ def test_ctrl_c_is_one_line_and_130(action, tmp_path):
     command = [sys.executable, "-c", code]
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8")
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "stopped by Ctrl-C\n")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_another_signal_before_training_is_one_line_and_its_code(name, tmp_path):
+    code = SCRIPT.replace("SIGINT", name).format(action="imports_done(); press()")
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, encoding="utf-8")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + signal.Signals[name], "", f"stopped by {name}\n")
+
+
+def test_a_signal_before_training_leaves_no_folder(tmp_path):
+    command = [sys.executable, "src/train.py", *QUICK, f"hydra.run.dir={tmp_path}/new"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8") as process:
+        while not (tmp_path / "new").exists() and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate()[1] == "stopped by SIGTERM\n"
+    assert process.returncode == 143 and not (tmp_path / "new").exists()
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    command = [sys.executable, "src/train.py", *QUICK, "callbacks=light", f"hydra.run.dir={tmp_path}/new"]
+    limited = ["bash", "-c", 'ulimit -f 1000; exec "$@"', "bash", *command]  # files of a megabyte at most
+    ended = subprocess.run(limited, cwd=ROOT, capture_output=True, encoding="utf-8")
+    lines = (ended.stdout + ended.stderr).strip().splitlines()
+    assert ended.returncode == 1 and "Traceback" not in ended.stdout + ended.stderr
+    assert lines[-1] == "error: File too large: make room, then go on with resume=RUN; what was saved before is whole"
 
 
 class Bug(Callback):

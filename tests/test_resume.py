@@ -21,6 +21,7 @@ import evaluate
 import explore
 import train
 from autoencoder import stopping
+from autoencoder.history import read_history
 
 STUDY = ("experiment=quick", "trainer.max_epochs=3", "model.latent_dim=4", "model.hidden_dims=[16]")
 # Views that say nothing of the training; the run's own files, curves and best are what counts here.
@@ -478,6 +479,106 @@ def test_a_setting_that_a_callback_keeps_in_its_state_cannot_be_changed_on_the_w
     with pytest.raises(SystemExit):
         call(train.main, f"resume={tmp_path}", "trainer.max_epochs=2", "callbacks.stop.patience=1")
     assert "callbacks.stop.patience cannot be changed on the way" in "".join(capfd.readouterr())
+
+
+def callback(name, kind, **settings):
+    """The override that adds a callback of Lightning's."""
+    listed = "".join(f", {key}: {value}" for key, value in settings.items())
+    return f"+callbacks.{name}={{_target_: lightning.pytorch.callbacks.{kind}{listed}}}"
+
+
+@pytest.mark.parametrize("taken", ["~callbacks.stop", "callbacks.stop=null"])
+def test_callbacks_that_have_a_state_can_be_taken_away_and_added_on_the_way(tmp_path, taken):
+    stop = callback("stop", "EarlyStopping", monitor="val/mse", patience=1, min_delta=0.9)
+    run_train(tmp_path, *STUDY, "callbacks=light", stop, callback("kept", "ModelCheckpoint", monitor="val/mse"))
+    assert read_metrics(tmp_path)["epochs"] == 2
+    other = callback("other", "EarlyStopping", monitor="train/mse", patience=9)
+    call(train.main, f"resume={tmp_path}", taken, other)
+    assert read_metrics(tmp_path)["epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("limit", "changes", "said"),
+    [
+        ("+trainer.max_steps=100", ["trainer.max_epochs=5"], "the run has finished with trainer.max_steps=100"),
+        ("+trainer.max_time={milliseconds: 1}", ["trainer.max_epochs=5"], "set trainer.max_time to more"),
+        ("trainer.max_epochs=1", ["optimizer.lr=1e-5"], "the run has finished with trainer.max_epochs=1"),
+        ("trainer.max_epochs=1", ["callbacks.checkpoints=null", "trainer.max_epochs=2"], "take callbacks.checkpoints"),
+    ],
+)
+def test_a_finished_run_that_has_nothing_left_to_train_is_not_spoiled(limit, changes, said, tmp_path, capfd):
+    run_train(tmp_path, *STUDY, "callbacks=light", "+trainer.min_epochs=0", limit)
+    before = contents(tmp_path, but="train.log")
+    with pytest.raises(SystemExit):
+        call(train.main, f"resume={tmp_path}", *changes)
+    assert said in "".join(capfd.readouterr())
+    assert contents(tmp_path, but="train.log") == before
+
+
+@pytest.mark.parametrize("limit", ["max_epochs=1", "max_steps=5", "max_time={minutes: 9}"])
+def test_the_report_of_a_finished_run_names_the_limits_to_raise(limit, tmp_path, capfd):
+    command = (*STUDY, "callbacks=light", "trainer.max_epochs=1", f"++trainer.{limit}")
+    run_train(tmp_path, *command)
+    run_train(tmp_path, *command)
+    assert f"trainer.{limit.partition('=')[0]}=…" in capfd.readouterr().out
+
+
+def test_settings_that_end_in_an_error_before_anything_is_saved_are_not_recorded(tmp_path, whole, capfd):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    stop = callback("stop", "EarlyStopping", monitor="no_such")
+    with pytest.raises(SystemExit):
+        call(train.main, f"resume={folder}", "trainer.max_epochs=4", stop)
+    assert "`no_such` which is not available" in "".join(capfd.readouterr())
+    for name in ("metrics.json", ".hydra/config.yaml", ".hydra/overrides.yaml", "checkpoints/last.ckpt"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
+    call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+    assert read_metrics(folder)["epochs"] == 4
+
+
+def test_history_that_was_off_for_a_while_keeps_its_earlier_rows(tmp_path):
+    run_train(tmp_path, *STUDY, "callbacks=light", "trainer.max_epochs=2")
+    before = (tmp_path / "history.csv").read_text(encoding="utf-8")
+    call(train.main, f"resume={tmp_path}", "callbacks.history=null", "trainer.max_epochs=3")
+    assert (tmp_path / "history.csv").read_text(encoding="utf-8") == before
+    history = f"callbacks.history={{_target_: autoencoder.history.History, path: '{tmp_path}/history.csv'}}"
+    call(train.main, f"resume={tmp_path}", history, "trainer.max_epochs=4")
+    assert (tmp_path / "history.csv").read_text(encoding="utf-8").startswith(before)
+    assert read_history(tmp_path / "history.csv")["epoch"] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("content", ["", "seed: 0\n", None], ids=["empty", "cut", "lost"])
+def test_a_run_whose_settings_are_lost_is_not_gone_on_with(content, tmp_path, whole, caplog):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    record = folder / ".hydra" / "config.yaml"
+    record.unlink() if content is None else record.write_text(content, encoding="utf-8")
+    with pytest.raises(SystemExit) as stopped:
+        call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+    assert "its .hydra/config.yaml is lost or broken" in f"{stopped.value.code}{caplog.text}"
+
+
+def test_a_broken_best_checkpoint_is_said_before_training(tmp_path, whole, capfd):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    best = folder / "checkpoints" / "best.ckpt"
+    content = best.read_bytes()
+    best.unlink()  # a link to last.ckpt, maybe
+    best.write_bytes(content[:1000])
+    with pytest.raises(SystemExit):
+        call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+    assert "delete it, and the best of the epochs to come is kept" in "".join(capfd.readouterr())
+    best.unlink()
+    call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+    assert read_metrics(folder)["epochs"] == 4
+
+
+@pytest.mark.parametrize("argument", ["resume=", "resume=''", "ckpt_path="])
+def test_an_empty_name_of_a_run_is_not_taken_for_none(argument, tmp_path, capfd, caplog):
+    with pytest.raises(SystemExit):
+        call(train.main, *STUDY, argument, f"hydra.run.dir={tmp_path}/new")
+    assert argument.partition("=")[0] in "".join(capfd.readouterr()) + caplog.text
+    assert not (tmp_path / "new").exists()
 
 
 def test_steps_after_the_last_validation_are_measured_too(tmp_path, capfd):

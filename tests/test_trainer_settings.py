@@ -191,6 +191,30 @@ def test_a_run_that_goes_on_beyond_its_time_deals_the_rest_of_its_epoch_first(tm
     assert_same_end(parts, whole)
 
 
+SGD = ("optimizer=adam", "optimizer._target_=torch.optim.SGD", "optimizer.lr=0.5", "scheduler=constant")
+
+
+def test_torchs_own_optimisers_and_schedules_are_taken(tmp_path):
+    step = ("scheduler._target_=torch.optim.lr_scheduler.StepLR", "+scheduler.step_size=2", "+scheduler.gamma=0.1")
+    run_train(tmp_path, *TINY, *SGD, *step, "+optimizer.momentum=0.5", "trainer.max_epochs=1")
+    checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    group = checkpoint["optimizer_states"][0]["param_groups"][0]
+    assert checkpoint["optimizer"] == "SGD" and group["momentum"] == 0.5
+    assert group["lr"] == pytest.approx(0.5 * 0.1**2)  # four steps
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["scheduler._target_=torch.optim.lr_scheduler.StepLR"], "missing 1 required positional argument: 'step_size'"),
+        (["scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau"], "monitor"),
+    ],
+)
+def test_a_schedule_that_lacks_something_is_one_line(tmp_path, capfd, settings, said):
+    assert said in refusal(capfd, tmp_path / "new", *SGD, *settings)
+    assert not (tmp_path / "new").exists()
+
+
 def test_fit_seconds_count_all_sessions(tmp_path):
     first = run_train(tmp_path, *TINY, "trainer.max_epochs=2")["fit_seconds"]
     path = tmp_path / "checkpoints" / "last.ckpt"

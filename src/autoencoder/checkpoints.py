@@ -14,8 +14,8 @@ from zipfile import is_zipfile
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, Timer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
@@ -169,16 +169,20 @@ def reopen_cut_epoch(checkpoint: dict[str, Any]) -> None:
     Lightning counts an epoch that max_steps or max_time has ended within as a whole one. Its row in the history goes,
     too: it is written anew at the epoch's real end.
     """
-    loops = checkpoint["loops"]["fit_loop"]
-    progress = loops["epoch_progress"]
-    was_ended = progress["current"]["processed"] == progress["current"]["started"]
-    if not was_ended or loops["epoch_loop.batch_progress"]["is_last_batch"]:
+    if not ends_in_cut_epoch(checkpoint):
         return
-    for part in progress.values():
+    for part in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
         part["processed"] -= 1
         part["completed"] = min(part["completed"], part["processed"])
     if rows := checkpoint["callbacks"].get("History", {}).get("rows"):
         rows.pop()
+
+
+def ends_in_cut_epoch(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether the last epoch of a checkpoint counts as a whole one but has images left."""
+    loops = checkpoint["loops"]["fit_loop"]
+    current = loops["epoch_progress"]["current"]
+    return current["processed"] == current["started"] and not loops["epoch_loop.batch_progress"]["is_last_batch"]
 
 
 def random_states() -> dict[str, Any]:
@@ -257,32 +261,50 @@ def check_goes_on(
     module: AutoencoderModule,
     datamodule: ImageDataModule,
     trainer: Trainer,
+    callbacks: Mapping[str, Callback],
     changed: Collection[str],
 ) -> None:
     """Holds a run's last checkpoint against what is to go on from it.
 
-    Args: path, where it is; datamodule, set up; changed, the names of the settings that are not as they were.
+    Args:
+        path: where it is.
+        datamodule: set up.
+        callbacks: of this run, by their names in the config.
+        changed: the names of the settings that are not as they were.
     Raises: InputError if it was trained with another network, on other images or with another optimiser, if it is
         beyond the Trainer's limits, or if a setting has changed that a callback or schedule keeps in its own state.
     """
+    if not any(isinstance(callback, BestAndLast) for callback in callbacks.values()):
+        raise InputError(
+            "a run that goes on writes its checkpoints anew: take callbacks.checkpoints back, or start a new run with "
+            f"ckpt_path={path}"
+        )
+    _check_best(path.with_name("best.ckpt"))
     datamodule.load_state_dict(checkpoint["ImageDataModule"])
     _check_network(path, checkpoint, module)
     optimizer = _check_optimizer(path, checkpoint, module)
-    begun = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["started"]
-    for key, limit, reached in (
-        ("trainer.max_epochs", trainer.max_epochs, begun),
-        ("trainer.max_steps", trainer.max_steps, checkpoint["global_step"]),
-    ):
-        if limit is not None and 0 <= limit < reached:
-            raise InputError(
-                f"{key}={limit} is less than the {reached} that the run has behind it: set {reached} or more"
-            )
-    states = checkpoint.get("callbacks", {}).values()
+    had_finished = (RunFolder(path.parents[1]).read_metrics() or {}).get("status") == "finished"
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+    whole_epochs = epochs["processed"] - ends_in_cut_epoch(checkpoint)
+    limits = [
+        ("trainer.max_epochs", trainer.max_epochs, epochs["started"], whole_epochs),
+        ("trainer.max_steps", trainer.max_steps, checkpoint["global_step"], checkpoint["global_step"]),
+    ]
+    for key, limit, begun, _ in limits:
+        if limit is not None and 0 <= limit < begun:
+            raise InputError(f"{key}={limit} is less than the {begun} that the run has behind it: set {begun} or more")
+    for key, limit, _, done in limits:
+        if had_finished and limit is not None and 0 <= limit <= done:
+            raise InputError(f"the run has finished with {key}={limit}, and nothing is left to train: set more")
+    states = checkpoint.get("callbacks", {})
+    _check_time_is_left(states, trainer)
     for key in changed:
-        if key.startswith("callbacks.") and any(key.rpartition(".")[2] in state for state in states):
+        group, name, setting = (*key.split("."), "", "")[:3]
+        state = states.get(callbacks[name].state_key, {}) if group == "callbacks" and name in callbacks else {}
+        if setting in state:
             raise InputError(
                 f"{key} cannot be changed on the way, since the callback keeps it in its state: leave it out, take the "
-                f"callback away, or start a new run with ckpt_path={path}"
+                f"callback away with ~callbacks.{name}, or start a new run with ckpt_path={path}"
             )
     scheduler = module.make_scheduler(optimizer, 1)
     of_schedule = [key for key in changed if key.startswith(("optimizer.", "scheduler.", "trainer.max_"))]
@@ -291,6 +313,30 @@ def check_goes_on(
             f"{of_schedule[0]} cannot be changed on the way, since {type(scheduler).__name__} keeps it in its state: "
             f"leave it out, or start a new run with ckpt_path={path}"
         )
+
+
+def _check_best(path: Path) -> None:
+    """Raises: InputError for a broken best.ckpt: a run that went on would have no weights of its best epoch."""
+    try:
+        if path.is_file():
+            read_checkpoint(path)
+    except InputError as error:
+        raise InputError(
+            f"{error}; the run can only go on without it: delete it, and the best of the epochs to come is kept"
+        ) from None
+
+
+def _check_time_is_left(states: Mapping[str, Any], trainer: Trainer) -> None:
+    """Raises: InputError if a run has had all the time that `trainer.max_time` gives it."""
+    for callback in getattr(trainer, "callbacks", []):
+        elapsed = states.get(callback.state_key, {}).get("time_elapsed", {}).get("train")
+        if isinstance(callback, Timer) and elapsed is not None:
+            left = callback.time_remaining()  # all of it: its state is not loaded yet
+            if left is not None and left <= elapsed:
+                raise InputError(
+                    f"the run has trained for {elapsed:.0f} s, and trainer.max_time gives it {left:.0f} s in all: "
+                    "set trainer.max_time to more, or to null"
+                )
 
 
 def start_from(path: str | Path, module: AutoencoderModule) -> None:

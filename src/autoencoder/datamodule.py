@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autoencoder.batches import EpochOrder, FixedOrder, ImageBatches
 from autoencoder.errors import InputError
-from autoencoder.limits import Count, Seed, checked
+from autoencoder.limits import Count, Seed, Text, checked
 from autoencoder.paths import expand_home
 from autoencoder.pixels import normalize
 from autoencoder.sources import FOLDERS, TITLES, Array, ImageSet, image_set, load_images
@@ -44,7 +44,7 @@ class ImageDataModule(LightningDataModule):
     def __init__(
         self,
         dataset: Literal["mnist", "fashion_mnist", "mnist_5k"] = "mnist",
-        data_dir: Annotated[str, Field(min_length=1)] | Path = "data",
+        data_dir: Text | Path = "data",
         batch_size: Count = 128,
         val_size: Annotated[int, Field(ge=0, lt=60_000)] | None = None,
         seed: Seed = 0,

@@ -1,5 +1,6 @@
 """Errors that the user can put right: raised as one sentence, shown as one line without a traceback."""
 
+import errno
 import logging
 import os
 import re
@@ -45,9 +46,13 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
             raise SystemExit(128 + signal.SIGTERM) from None
         raise
     except BaseException as error:
-        if _comes_of_ctrl_c(error):
-            print("stopped by Ctrl-C", file=sys.stderr)
-            raise SystemExit(128 + signal.SIGINT) from None
+        if _comes_of_a_stop(error):
+            from autoencoder.runs import remove_unused_folders
+
+            remove_unused_folders()
+            number = EarlyStop.signum or signal.SIGINT
+            print(f"stopped by {'Ctrl-C' if number == signal.SIGINT else signal.Signals(number).name}", file=sys.stderr)
+            raise SystemExit(128 + number) from None
         if not isinstance(error, Exception):
             raise
         line = explain(error)
@@ -64,36 +69,38 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
             raise SystemExit(1) from None
 
 
-class EarlyCtrlC:
-    """Ctrl-C while modules are imported. Some of them swallow it, and fail in another way later, or not at all."""
+class EarlyStop:
+    """Ctrl-C, SIGTERM or SIGHUP before training listens to them: raised as KeyboardInterrupt.
 
-    pressed = False
+    Some modules swallow it while they are imported, and fail in another way later, or not at all.
+    """
+
+    signum: int | None = None
 
     @classmethod
     def watch(cls) -> None:
-        """From now on; only for a process that ends on Ctrl-C as Python does by itself."""
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, cls._press)
+        """From now on; only for a process that ends on these signals as Python does by itself."""
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(signum) in (signal.default_int_handler, signal.SIG_DFL):
+                signal.signal(signum, cls._stop)
 
     @classmethod
-    def unwatch(cls) -> None:
-        """Raises: KeyboardInterrupt if it was pressed, and swallowed, meanwhile."""
-        if signal.getsignal(signal.SIGINT) == cls._press:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        if cls.pressed:
+    def check(cls) -> None:
+        """Raises: KeyboardInterrupt if there was one, and a module swallowed it."""
+        if cls.signum is not None:
             raise KeyboardInterrupt
 
     @classmethod
-    def _press(cls, number: int, frame: FrameType | None) -> None:
-        cls.pressed = True
+    def _stop(cls, signum: int, frame: FrameType | None) -> None:
+        cls.signum = signum
         raise KeyboardInterrupt
 
 
-def _comes_of_ctrl_c(error: BaseException | None) -> bool:
-    """Whether an error is Ctrl-C, or what became of it in a library that was being imported."""
+def _comes_of_a_stop(error: BaseException | None) -> bool:
+    """Whether an error is Ctrl-C or another signal's, or what became of it in a library that was being imported."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
-    return error is not None or EarlyCtrlC.pressed
+    return error is not None or EarlyStop.signum is not None
 
 
 def _log_to_files(error: Exception) -> None:
@@ -126,6 +133,9 @@ def explain(error: BaseException) -> str | None:
         return f"{taken[-1]}: a group takes the name of one of its files; no loggers: logger=[]"
     if isinstance(error, ValueError | OSError) and _is_raised_by_hydra(error):  # a group without a name, a folder
         return _fold(str(error))
+    if full := _disk_full(error):
+        where = f" {full.filename}" if full.filename else ""
+        return f"{full.strerror}{where}: make room, then go on with resume=RUN; what was saved before is whole"
     if _is_lack_of_memory(error):
         return _fold(f"out of memory, {error}: take a smaller model or data.batch_size")
     if isinstance(error, ModuleNotFoundError) and (line := _explain_missing_package(str(error))):
@@ -136,6 +146,15 @@ def explain(error: BaseException) -> str | None:
         return _fold(str(error))
     said = said_by_lightning(error)
     return _fold(said) if said else None
+
+
+def _disk_full(error: BaseException | None) -> OSError | None:
+    """The error of a disk, or of the user's share of it, that has no room; torch raises another one on top of it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _is_lack_of_memory(error: BaseException) -> bool:

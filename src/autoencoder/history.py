@@ -27,6 +27,17 @@ class History(Callback):
         self.path = Path(path)
         self.rows: list[dict[str, float]] = []
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes over the file's rows in a run that goes on, if it went without this callback for a while."""
+        if not self.rows and trainer.current_epoch > 0 and self.path.is_file():
+            columns = read_history(self.path)
+            rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+            self.rows = [
+                {"epoch": int(row.pop("epoch"))} | {name: value for name, value in row.items() if value == value}
+                for row in rows
+                if row["epoch"] <= trainer.current_epoch
+            ]
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         errors = pl_module.epoch_errors() if isinstance(pl_module, AutoencoderModule) else {}
         row = {"epoch": trainer.current_epoch + 1} | {name: errors[name] for name in NAMES if name in errors}

@@ -15,6 +15,7 @@ checked = validate_call(config=STRICT)
 Share = Annotated[float, Field(ge=0, le=1)]  # a part of a whole
 Decay = Annotated[float, Field(ge=0, lt=1)]  # of a running average: the share that stays each step
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what NumPy's generators take
+Text = Annotated[str, Field(min_length=1)]  # a path or a name: an empty one is a variable that was not set
 Count = Annotated[int, Field(gt=0, lt=2**63)]  # what 64 bits hold
 
 

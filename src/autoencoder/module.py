@@ -19,8 +19,8 @@ from autoencoder.errors import InputError
 from autoencoder.limits import Count, checked
 from autoencoder.metrics import ReconstructionError
 from autoencoder.networks import Activation, EncoderDecoder, MLPAutoencoder
-from autoencoder.optimizers import muon
-from autoencoder.schedulers import linear, steps_of_run
+from autoencoder.optimizers import muon, of_module
+from autoencoder.schedulers import linear, of_run, steps_of_run
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, H, W] in [-1, 1], labels [B]
 ImageShape = Annotated[Sequence[Count], Field(min_length=3, max_length=3)]  # channels, height, width
@@ -74,8 +74,9 @@ class AutoencoderModule(LightningModule):
         activation: between the layers.
         image_shape: channels, height and width of the images; None for MNIST's, (1, 28, 28).
         compile: compile the network with torch.compile; a checkpoint's keys stay the same.
-        optimizer: makes the optimiser from this module; `muon` with its defaults if None.
-        scheduler: makes the schedule from the optimiser and the number of steps; `linear` if None.
+        optimizer: makes the optimiser from this module, or a class of torch's; `muon` with its defaults if None.
+        scheduler: makes the schedule from the optimiser and the number of steps, or a class of torch's; `linear` if
+            None.
     Raises:
         ValueError: for an argument of a wrong type or out of its limits.
     """
@@ -117,8 +118,8 @@ class AutoencoderModule(LightningModule):
         self.network: EncoderDecoder = MLPAutoencoder(image_shape, hidden_dims, latent_dim, activation)
         if compile:
             self.network.compile()
-        self.make_optimizer: Callable[[LightningModule], Optimizer] = optimizer or muon
-        self.make_scheduler: Callable[[Optimizer, int | None], LRScheduler] = scheduler or linear
+        self.make_optimizer: Callable[[LightningModule], Optimizer] = of_module(optimizer or muon)
+        self.make_scheduler: Callable[[Optimizer, int | None], LRScheduler] = of_run(scheduler or linear)
         self.first_optimizer_state: dict[int, Any] | None = None  # what the optimiser starts from, if not from nothing
         self.train_loss_sum = torch.zeros(())  # over the images of this epoch so far
         self.train_images = 0

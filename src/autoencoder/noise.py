@@ -39,6 +39,8 @@ def silence_known_noise() -> None:
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
     # of what is logged in steps; here that is done by callbacks, which have an interval of their own
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
+    # a callback that a run was gone on with without; the start has said which settings have changed
+    warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`, callbacks used to create the checkpoint")
     # `srun` is on the PATH of every login node of a cluster; a run alone does not need it
     warnings.filterwarnings("ignore", "The `srun` command is available on your system but is not used")
     # lightning 2.6.6 with torch 2.14 and later: its copy of torch.utils._pytree.tree_flatten

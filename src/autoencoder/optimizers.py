@@ -1,6 +1,6 @@
 """Optimisers, made from a module: Adam, AdamW, and Muon for the weight matrices with Adam for the biases."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -47,6 +47,13 @@ def muon(
     Args: module, whose parameters are trained; the rest as `Muon` has it.
     """
     return Muon(module.parameters(), lr, momentum, weight_decay, bias_lr, newton_schulz_steps)
+
+
+def of_module(make: Callable[..., Any]) -> Callable[[nn.Module], torch.optim.Optimizer]:
+    """A function that makes an optimiser from a module, of one that does or of one of torch's classes."""
+    kind = getattr(make, "func", make)  # of a functools.partial
+    takes_parameters = isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)
+    return (lambda module: make(module.parameters())) if takes_parameters else make
 
 
 def may_fuse(module: nn.Module) -> bool:

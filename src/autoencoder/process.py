@@ -21,7 +21,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
-from autoencoder.errors import EarlyCtrlC, missing_group
+from autoencoder.errors import EarlyStop, missing_group
 from autoencoder.paths import expand_homes
 
 OPTIONS = (  # Hydra's
@@ -55,7 +55,7 @@ def short_process() -> Iterator[None]:
     write_in_any_encoding()
     outlive_readers()
     sys.argv[1:] = expand_homes(options_first(sys.argv[1:]))
-    EarlyCtrlC.watch()
+    EarlyStop.watch()
     keep_one_config_store()
     sys.modules.setdefault("scipy.signal", ScipySignal("scipy.signal"))
     gc.disable()
@@ -65,7 +65,7 @@ def short_process() -> Iterator[None]:
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        if EarlyCtrlC.pressed:  # half imported: the exit handlers of such modules fail
+        if EarlyStop.signum is not None:  # half imported: the exit handlers of such modules fail
             leave()
         raise
 
@@ -168,4 +168,4 @@ def imports_done() -> None:
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
-        EarlyCtrlC.unwatch()
+        EarlyStop.check()

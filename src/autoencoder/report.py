@@ -99,8 +99,9 @@ def say_why_it_ended(trainer: Trainer) -> None:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
         if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
             reasons.append(f"EarlyStopping: {callback.stopping_reason_message}")
-        elif isinstance(callback, Timer) and (callback.time_remaining() or 1.0) <= 0.0:
-            reasons.append("its time is up")
+        elif isinstance(callback, Timer):
+            left = callback.time_remaining()
+            reasons += ["its time is up"] if left is not None and left <= 0 else []
     log.info("ended in epoch %d: %s", trainer.current_epoch, "; ".join(reasons) or "a callback told it to stop")
 
 

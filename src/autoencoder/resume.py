@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,11 @@ class Start:
         metrics = self.finished or {}
         errors = "  ".join(f"{name} {metrics[name]:.4f}" for name in ("val/mse", "test/mse") if metrics.get(name))
         log.info("finished before, with the same settings: %s  %s", shown(self.folder.path), errors)
-        log.info(
-            "for more of it: python src/train.py %s trainer.max_epochs=…",
-            assignment("resume", shown(self.folder.path)),
-        )
+        limits = ["max_epochs"]
+        if self.config is not None:
+            limits += [name for name in ("max_steps", "max_time") if self.config.trainer.get(name) not in (None, -1)]
+        more = " ".join(f"trainer.{name}=…" for name in limits)
+        log.info("for more of it: python src/train.py %s %s", assignment("resume", shown(self.folder.path)), more)
         return metrics.get("val/mse")
 
 
@@ -102,9 +103,24 @@ def started(config: DictConfig, settings: Mapping[str, Any]) -> Iterator[Start]:
         start = replace(find_start(folder, settings), config=config)
         if HydraConfig.get().mode == RunMode.MULTIRUN and not folder.record.exists():
             start.write_settings()  # the table of a sweep names those of refused jobs, too
-        yield start
+        with _former_record_kept(folder) if start.goes_on else nullcontext():
+            yield start
     finally:
         folder.release()
+
+
+@contextmanager
+def _former_record_kept(folder: RunFolder) -> Iterator[None]:
+    """Puts a run's former settings and metrics back when an error comes before it has saved anything new."""
+    saved = folder.last.stat().st_mtime_ns
+    former = {path: path.read_bytes() for path in (*folder.record.glob("*.yaml"), folder.metrics) if path.is_file()}
+    try:
+        yield
+    except (Exception, SystemExit):
+        if is_first_process() and folder.last.stat().st_mtime_ns == saved:
+            for path, content in former.items():
+                write_whole(path, content.decode())
+        raise
 
 
 def expand_resume(arguments: Sequence[str]) -> list[str]:
@@ -114,7 +130,9 @@ def expand_resume(arguments: Sequence[str]) -> list[str]:
     Raises: InputError if RUN is not the folder of a run, or in a sweep.
     """
     named = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
-    if not named or named[-1] in ("", "null"):
+    if named and not named[-1].strip("'\""):
+        raise InputError("resume= is empty: name the folder of a run, resume=RUN, or leave it out")
+    if not named or named[-1] == "null":
         return list(arguments)
     given = named[-1].strip("'\"")
     if {"-m", "--multirun"} & set(arguments):
@@ -174,8 +192,11 @@ def find_start(folder: RunFolder, settings: Mapping[str, Any]) -> Start:
             log.info("%s holds no checkpoint yet: the run starts from its beginning", folder.path)
         return Start(folder)
     before = read_record(folder)
-    if before is None:
-        raise InputError(f"{folder.path} holds a run whose settings are not known: name another folder")
+    if before is None or not settings.keys() <= before.keys():
+        raise InputError(
+            f"{folder.path} holds a run whose settings are not known, since its .hydra/config.yaml is lost or broken: "
+            "name another folder"
+        )
     changes = differences(before, settings)
     if changes and not asks_to_resume:
         key, (was, now) = next(iter(changes.items()))

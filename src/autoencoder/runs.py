@@ -84,13 +84,21 @@ class RunFolder:
     def make(self) -> None:
         """Makes the folder, unless it is there; `remove_if_made` takes it away again."""
         if not self.path.exists():
+            _made.add(self.path)  # before it is there: a signal may come between
             self.path.mkdir(parents=True)
-            _made.add(self.path)
 
     def remove_if_made(self) -> None:
         """Removes a folder that this process has made for a command that was refused; not if there is a checkpoint."""
         if self.path in _made and not self.is_taken():
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+def remove_unused_folders() -> None:
+    """Removes the folders that this process has made and in which no run has begun."""
+    for path in _made:
+        folder = RunFolder(path)
+        if not folder.record.exists():
+            folder.remove_if_made()
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """Learning-rate schedules, made from an optimiser and the run's number of steps, None for a run without an end."""
 
+from collections.abc import Callable
 from math import ceil, isinf
+from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from autoencoder.errors import InputError
 from autoencoder.limits import Share, checked
@@ -25,6 +27,24 @@ def steps_of_run(trainer: Trainer) -> int | None:
     epochs = (plans[-1].get_accumulate_grad_batches(epoch) for epoch in range(trainer.max_epochs))
     planned = sum(ceil(trainer.num_training_batches / batches) for batches in epochs)
     return min(planned, trainer.max_steps) if trainer.max_steps > 0 else planned
+
+
+def of_run(make: Callable[..., Any]) -> Callable[[Optimizer, int | None], LRScheduler]:
+    """A function that makes a schedule from an optimiser and a run's steps, of one that does or of a class of torch's.
+
+    Raises: InputError, when it is called, if a class of torch's lacks an argument.
+    """
+    kind = getattr(make, "func", make)  # of a functools.partial
+    if not (isinstance(kind, type) and issubclass(kind, LRScheduler)):
+        return make
+
+    def make_of_class(optimizer: Optimizer, total_steps: int | None) -> LRScheduler:
+        try:
+            return make(optimizer)
+        except TypeError as error:
+            raise InputError(f"scheduler={kind.__name__}: {error}; it counts steps, not epochs") from None
+
+    return make_of_class
 
 
 @checked

@@ -43,7 +43,7 @@ class View(Callback):
         raise NotImplementedError
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.current_epoch == self.first_epoch == 0:
+        if trainer.global_step == self.first_epoch == 0:
             self._look(trainer, pl_module, epoch=0)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
