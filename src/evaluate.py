@@ -49,7 +49,7 @@ def evaluate(
     from autoencoder.evaluation import evaluate as measure_all
     from autoencoder.left_out import left_out_if_it_fails
     from autoencoder.noise import silence_known_noise
-    from autoencoder.paths import expand_home
+    from autoencoder.paths import absolute
     from autoencoder.pictures import save_reconstructions
     from autoencoder.report import describe_model, summarize
     from autoencoder.report_card import write_report
@@ -64,7 +64,7 @@ def evaluate(
 
         check_projection(projection)  # before the minutes, not after
     module, datamodule = restore(ckpt_path, data_dir)
-    results: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(expand_home(ckpt_path).absolute())}
+    results: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(absolute(ckpt_path))}
     results |= measure_all(module, datamodule, metrics)
     write_metrics(results, folder / "metrics.json")
     write_report(results, datamodule.title, folder / "report.md")

@@ -47,13 +47,13 @@ def explore(
     from autoencoder.checkpoints import restore
     from autoencoder.explorer import check_output, write_explorer
     from autoencoder.noise import silence_known_noise
-    from autoencoder.paths import expand_home
+    from autoencoder.paths import absolute, expand_home
     from autoencoder.runs import write_metrics
 
     imports_done()
     silence_known_noise()
     Path(paths["output_dir"], "metrics.json").unlink(missing_ok=True)  # of a former page: it marks a job as finished
-    checkpoint = expand_home(ckpt_path).absolute()
+    checkpoint = absolute(ckpt_path)
     in_run = checkpoint.parent.name == "checkpoints"
     run = checkpoint.parent.parent if in_run else checkpoint.parent
     page = expand_home(output) if output else run / "explorer.html"
@@ -61,7 +61,7 @@ def explore(
     check_output(page)  # before the minutes, not after
     metrics = _metrics(run, checkpoint, module, datamodule)
     write_explorer(module, datamodule, metrics, page, precision)
-    of_page = {"ckpt_path": str(checkpoint), "page": str(page.absolute())}
+    of_page = {"ckpt_path": str(checkpoint), "page": str(absolute(page))}
     write_metrics(metrics | of_page | {"status": "finished"}, Path(paths["output_dir"], "metrics.json"))
     log.info("%s, %.1f MB: open it in a browser", page, page.stat().st_size / 1e6)
 

@@ -79,3 +79,26 @@ def test_a_run_into_an_oddly_named_folder_is_measured_from_there(tmp_path):
     call(explore.main, *checkpoint, *again)
     assert (folder / "again" / "metrics.json").is_file() and (folder / "explorer.html").is_file()
     assert (folder / "again" / "figures" / "loss_curves.png").is_file()
+
+
+TINY = ("experiment=quick", "callbacks=light", "logger=[]", "trainer.max_epochs=1", "+trainer.limit_train_batches=2")
+
+
+@pytest.mark.parametrize("way", ["inner/../run", "./run", "run/", "link/run"])
+def test_a_folder_has_one_name_however_it_is_written(way, tmp_path, monkeypatch, capfd):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    call(train.main, *TINY, f"hydra.run.dir={way}")
+    call(train.main, *TINY, f"hydra.run.dir={way}")
+    assert "finished before, with the same settings" in capfd.readouterr().out
+    call(train.main, f"resume={way}", "trainer.max_epochs=2")
+    call(evaluate.main, f"ckpt_path={way}/checkpoints/best.ckpt", f"hydra.run.dir={way}-again", "metrics=[mse]")
+
+
+def test_a_sweep_into_a_folder_written_with_dots_has_each_job_once(tmp_path, monkeypatch, capfd):
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    call(train.main, *TINY, "seed=0,1", "hydra.sweep.dir=../sweep", "-m")
+    rows = [line.split()[:2] for line in capfd.readouterr().out.splitlines() if " seed=" in line and line[:1].isdigit()]
+    assert rows == [["0", "seed=0"], ["1", "seed=1"]]

@@ -26,7 +26,7 @@ from autoencoder.datamodule import ImageDataModule
 from autoencoder.errors import InputError
 from autoencoder.history import read_history
 from autoencoder.module import AutoencoderModule, DivergenceError
-from autoencoder.paths import expand_home
+from autoencoder.paths import absolute, expand_home
 from autoencoder.run_logs import log_lengths, logger_runs
 from autoencoder.runs import RunFolder
 from autoencoder.sources import DOWNLOADED, FOLDERS, TITLES, find_files
@@ -433,7 +433,7 @@ def history_of(path: str | Path) -> Path | None:
 
     None for a checkpoint in no run, or in the folder of another run.
     """
-    path = expand_home(path).absolute()
+    path = absolute(path)
     file = path.parent.parent / "history.csv"
     if path.parent.name != "checkpoints" or not file.is_file():
         return None
@@ -462,7 +462,7 @@ def _folder_with_images(trained: Mapping[str, Any], run_had: str, data_dir: str 
     folders = [data_dir] if data_dir else [folder for folder in (run_had, environment) if folder]
     for folder in folders:
         with suppress(OSError):  # a folder that must not be searched
-            if find_files(dataset, expand_home(folder).absolute()):
+            if find_files(dataset, absolute(folder)):
                 return folder
     if data_dir or trained.get("train_images", DOWNLOADED) != DOWNLOADED:
         raise InputError(

@@ -13,7 +13,7 @@ from torch import Tensor
 from autoencoder.batches import EpochOrder, FixedOrder, ImageBatches
 from autoencoder.errors import InputError
 from autoencoder.limits import Count, Seed, Text, checked
-from autoencoder.paths import expand_home
+from autoencoder.paths import absolute
 from autoencoder.pixels import normalize
 from autoencoder.sources import FOLDERS, TITLES, Array, ImageSet, image_set, load_images
 
@@ -51,7 +51,7 @@ class ImageDataModule(LightningDataModule):
         offline_fallback: bool = True,
     ) -> None:
         super().__init__()
-        data_dir = str(expand_home(data_dir).absolute())  # a checkpoint holds plain values, to be read from any folder
+        data_dir = str(absolute(data_dir))  # a checkpoint holds plain values, to be read from any folder
         self.save_hyperparameters(logger=False)
         self.dataset: str = dataset
         self.data_dir = data_dir

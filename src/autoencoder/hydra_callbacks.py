@@ -11,6 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from autoencoder.errors import InputError, explain
+from autoencoder.paths import absolute
 from autoencoder.processes import is_first_process
 from autoencoder.resume import find_start, resolved
 from autoencoder.runs import RunFolder
@@ -70,7 +71,7 @@ class SweepTable(Callback):
         """Raises: SystemExit with code 1 if a job failed or was stopped, or if jobs wrote over each other's files."""
         if not is_first_process():  # it has a folder of its own, which stays empty
             return
-        sweep_dir = Path(config.hydra.sweep.dir).absolute()
+        sweep_dir = absolute(config.hydra.sweep.dir)
         jobs = find_jobs(sweep_dir, dict(self.started), config.hydra.output_subdir)
         if not jobs:
             raise SystemExit(f"error: no job left anything in {sweep_dir}")

@@ -13,6 +13,11 @@ def expand_home(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111, which raises for an unknown user
 
 
+def absolute(path: str | Path) -> Path:
+    """The whole path, without `..`, so that one folder has one name; links are not followed, as Hydra does not."""
+    return Path(os.path.normpath(expand_home(path).absolute()))
+
+
 def expand_homes(words: list[str]) -> list[str]:
     """The words of a command, each `KEY=~/…` with its home; a shell does so for few of them, and Hydra for none."""
     return [HOME.sub(lambda found: found[1] + str(expand_home(found[2])), word) for word in words]

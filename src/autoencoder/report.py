@@ -20,7 +20,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from autoencoder.datamodule import ImageDataModule
 from autoencoder.errors import InputError
 from autoencoder.module import AutoencoderModule, DivergenceError
-from autoencoder.paths import assignment, shown
+from autoencoder.paths import absolute, assignment, shown
 from autoencoder.runs import RunFolder, write_metrics
 from autoencoder.stopping import Stopped
 
@@ -216,7 +216,7 @@ def _next_commands(folder: Path) -> list[str]:
     best = folder / "checkpoints" / "best.ckpt"
     commands = []
     if (folder / "tensorboard").is_dir():
-        served = folder.is_relative_to(Path(os.environ.get("PROJECT_ROOT", "."), "logs").absolute())
+        served = folder.is_relative_to(absolute(Path(os.environ.get("PROJECT_ROOT", "."), "logs")))
         options = "" if served else f" ARGS={shlex.quote(f'--logdir {shlex.quote(shown(folder))}')}"
         commands.append(("its curves and pictures", f"make tensorboard{options}"))
     if best.is_file():

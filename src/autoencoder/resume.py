@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from autoencoder.errors import InputError
-from autoencoder.paths import assignment, expand_home, quoted, shown
+from autoencoder.paths import absolute, assignment, expand_home, quoted, shown
 from autoencoder.processes import is_first_process
 from autoencoder.runs import (
     RunFolder,
@@ -179,7 +179,7 @@ def find_start(folder: RunFolder, settings: Mapping[str, Any]) -> Start:
     """
     asks_to_resume = bool(settings.get("resume"))
     ckpt_path = settings.get("ckpt_path")
-    checkpoint = expand_home(str(ckpt_path)).absolute() if ckpt_path else None
+    checkpoint = absolute(str(ckpt_path)) if ckpt_path else None
     if checkpoint and folder.path in checkpoint.parents:
         if checkpoint != folder.last:
             raise InputError(
@@ -235,7 +235,7 @@ def resolved(config: DictConfig, folder: RunFolder) -> dict[str, Any]:
 
 def point_latest_to(folder: RunFolder, log_dir: Path) -> None:
     """Makes `log_dir`/train/latest lead to a run in that folder; where there can be no links, there is none."""
-    latest = log_dir.absolute() / "train" / "latest"
+    latest = absolute(log_dir) / "train" / "latest"
     if not folder.path.is_relative_to(latest.parent):
         return
     scratch = latest.with_name(f".latest-{os.getpid()}")

@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
+from autoencoder.paths import absolute
 from autoencoder.processes import is_first_process
 from autoencoder.runs import write_whole
 
@@ -63,7 +64,7 @@ def going_on(loggers: Mapping[str, Any], runs: Mapping[str, str]) -> dict[str, A
 def _log_files(loggers: Iterable[Logger], folder: Path) -> Iterator[tuple[str, Path]]:
     """The files of the loggers that write into `folder`, with their paths from there."""
     for logger in loggers:
-        log_dir = Path(logger.log_dir or "").absolute()
+        log_dir = absolute(logger.log_dir or "")
         if log_dir.is_relative_to(folder):
             for path in sorted([*log_dir.glob(EVENTS), *log_dir.glob(ROWS)]):
                 yield path.relative_to(folder).as_posix(), path

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autoencoder.errors import InputError, explain
-from autoencoder.paths import expand_home
+from autoencoder.paths import absolute
 from autoencoder.plain_json import to_json
 
 # Settings that change nothing of a run's result, as the beginnings of their names.
@@ -39,7 +39,7 @@ class RunFolder:
     """The folder of one run, by the names of its files."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = expand_home(path).absolute()
+        self.path = absolute(path)
         self.best = self.path / "checkpoints" / "best.ckpt"
         self.last = self.path / "checkpoints" / "last.ckpt"
         self.metrics = self.path / "metrics.json"

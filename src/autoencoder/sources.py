@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from autoencoder.errors import InputError
-from autoencoder.paths import expand_home
+from autoencoder.paths import absolute
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> I
     """
     if dataset == "mnist_5k":
         return _mnist_5k()
-    root = expand_home(data_dir).absolute()
+    root = absolute(data_dir)
     if root.exists() and not root.is_dir():
         raise InputError(f"{root} is a file, and DATA_DIR (data_dir in Python) names a folder: name the one it is in")
     raw = root / FOLDERS[dataset] / "raw"
