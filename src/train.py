@@ -79,7 +79,7 @@ def train(
     from lightning.pytorch.callbacks import LambdaCallback
     from lightning.pytorch.loggers import Logger
 
-    from autoencoder.checkpoints import WholeFiles, check_goes_on, load_best, read_last, start_from
+    from autoencoder.checkpoints import WholeFiles, check_goes_on, data_of_run, load_best, read_last, start_from
     from autoencoder.config_check import with_image_shape
     from autoencoder.evaluation import evaluate
     from autoencoder.final_weights import keep_final
@@ -106,7 +106,7 @@ def train(
     torch.set_flush_denormal(True)  # the optimisers' running averages sink to numbers that a CPU adds ten times slower
     folder = start.folder
     former = read_last(folder) if start.goes_on else {}
-    datamodule = build(data)
+    datamodule = build(data_of_run(former, data) if former else data)
     datamodule.setup()  # before the model, whose shape follows from the images
     model = with_image_shape(model, datamodule.image_shape)
     if explorer:
@@ -136,7 +136,6 @@ def train(
         start.announce()
     elif ckpt_path:
         start_from(ckpt_path, module)
-        log.info("a new run, from the weights and the optimiser's state of %s", ckpt_path)
     if fitter.is_global_zero and log_lengths is not None:
         cut_logs(fitter.loggers, folder.path, log_lengths)
 

@@ -12,7 +12,9 @@ import torch
 from conftest import QUICK, ROOT, call, read_metrics, run_evaluate, run_train
 
 import autoencoder
+import evaluate
 import explore
+import train
 from autoencoder.checkpoints import restore
 from autoencoder.errors import InputError
 from autoencoder.module import AutoencoderModule, plain
@@ -53,8 +55,33 @@ def test_it_trains_and_is_evaluated_explored_and_gone_on_with(example, tmp_path)
     assert (run / "explorer.html").is_file()
     module, _ = restore(best)
     assert module.network.encoder[0].out_channels == 3 and module.latent_dim == 5
-    call(__import__("train").main, f"resume={run}", "trainer.max_epochs=2")
+    call(train.main, f"resume={run}", "trainer.max_epochs=2")
     assert read_metrics(run)["epochs"] == 2
+
+
+def test_a_checkpoint_of_another_version_of_the_class_is_one_line(example, tmp_path, capfd):
+    run = tmp_path / "run"
+    run_train(run, *TINY, *example)
+    last, best = (run / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
+    checkpoint = torch.load(last, weights_only=True)
+    weights = checkpoint["state_dict"]
+    for changed in (
+        {name.replace("decoder.0", "decoder.9"): one for name, one in weights.items()},
+        {name: one[:1] for name, one in weights.items()},
+    ):
+        for path in (last, best):
+            path.unlink(missing_ok=True)
+            torch.save(checkpoint | {"state_dict": changed}, path)
+        for main, arguments in (
+            (train.main, (f"resume={run}", "trainer.max_epochs=2")),
+            (train.main, (*TINY, *example, f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/new")),
+            (evaluate.main, (f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/new")),
+            (explore.main, (f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/new")),
+        ):
+            with pytest.raises(SystemExit):
+                call(main, *arguments)
+            assert "ConvAutoencoder of now" in "".join(capfd.readouterr())
+            assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.slow

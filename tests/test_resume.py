@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import ROOT, call, command, read_metrics, run_train
+from conftest import ROOT, call, command, read_metrics, run_evaluate, run_train
 from lightning.pytorch import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -579,6 +579,22 @@ def test_an_empty_name_of_a_run_is_not_taken_for_none(argument, tmp_path, capfd,
         call(train.main, *STUDY, argument, f"hydra.run.dir={tmp_path}/new")
     assert argument.partition("=")[0] in "".join(capfd.readouterr()) + caplog.text
     assert not (tmp_path / "new").exists()
+
+
+def test_weights_alone_begin_a_new_run_but_no_run_goes_on_from_them(tmp_path, whole, capfd):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    last = folder / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    last.unlink()
+    kept = ("state_dict", "hyper_parameters", "ImageDataModule", "model", "optimizer")
+    torch.save({name: checkpoint[name] for name in kept} | {"pytorch-lightning_version": "2.6.6"}, last)
+    run_train(tmp_path / "new", *STUDY, "callbacks=light", "trainer.max_epochs=1", f"ckpt_path={last}")
+    assert f"a new run, from the weights of {last}" in capfd.readouterr().out
+    with pytest.raises(SystemExit):
+        call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+    assert "holds weights alone" in "".join(capfd.readouterr())
+    assert run_evaluate(tmp_path / "again", f"ckpt_path={last}", "metrics=[mse]")["test/mse"] > 0
 
 
 def test_steps_after_the_last_validation_are_measured_too(tmp_path, capfd):

@@ -64,6 +64,28 @@ def test_images_that_were_moved_are_found_by_data_dir_in_the_environment(two, co
     assert measured["test_size"] == 30
 
 
+@pytest.mark.parametrize("elsewhere", ["other", "none", "moved"])
+def test_a_run_goes_on_with_its_own_images_wherever_data_dir_points(elsewhere, two, tmp_path, monkeypatch):
+    shutil.copytree(two / "its", tmp_path / "its")
+    run_train(tmp_path / "run", *SETTINGS, f"paths.data_dir={tmp_path / 'its'}")
+    if elsewhere == "moved":
+        (tmp_path / "its").rename(tmp_path / "moved")
+    call(train.main, f"resume={tmp_path}/run", "trainer.max_epochs=2", f"paths.data_dir={tmp_path / elsewhere}")
+    metrics = read_metrics(tmp_path / "run")
+    assert (metrics["dataset"], metrics["train_size"], metrics["epochs"]) == ("mnist", 89, 2)
+
+
+def test_a_run_on_the_digits_that_stood_in_goes_on_with_them(tmp_path, two, monkeypatch):
+    def fail(*arguments):
+        raise OSError("no network")
+
+    monkeypatch.setattr(sources, "_download", fail)
+    run_train(tmp_path / "run", *SETTINGS, f"paths.data_dir={tmp_path / 'none'}", "+trainer.limit_train_batches=3")
+    call(train.main, f"resume={tmp_path}/run", "trainer.max_epochs=2", f"paths.data_dir={two / 'its'}")
+    metrics = read_metrics(tmp_path / "run")
+    assert (metrics["dataset"], metrics["val_size"], metrics["epochs"]) == ("mnist_5k", 500, 2)
+
+
 @pytest.mark.parametrize("main", [evaluate.main, explore.main])
 def test_other_images_are_refused_by_name_and_number(main, two, tmp_path, capfd):
     arguments = (f"ckpt_path={two}/run/checkpoints/best.ckpt", f"data_dir={two}/other", f"hydra.run.dir={tmp_path}/e")

@@ -41,6 +41,19 @@ def write_job(folder: Path, log: str = "train.log", said: str = "done", **metric
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sweep=seeds,latent_dim"], "error: sweep=seeds,latent_dim: one at a time"),
+        (["seed=0,1", "hydra.run.dir=here"], "with -m it is hydra.sweep.dir"),
+    ],
+)
+def test_what_a_sweep_would_pass_over_is_refused(arguments, said, tmp_path):
+    with pytest.raises(SystemExit, match=said):
+        call(train.main, *arguments, f"hydra.sweep.dir={tmp_path}/sweep", "-m")
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize(
     "layout",
     [
         ("hydra.sweep.subdir=a/${hydra.job.num}",),

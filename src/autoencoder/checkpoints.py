@@ -1,5 +1,6 @@
 """Checkpoints: plain data that a run leaves behind, and what has to hold before one is used."""
 
+import logging
 import os
 import pickle
 import random
@@ -18,7 +19,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, Timer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -32,6 +33,8 @@ from autoencoder.runs import RunFolder
 from autoencoder.sources import DOWNLOADED, FOLDERS, TITLES, find_files
 from autoencoder.step_hooks import idle_in_steps
 from autoencoder.stopping import Stopped
+
+log = logging.getLogger(__name__)
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -237,7 +240,10 @@ def read_last(folder: RunFolder) -> dict[str, Any]:
     Raises: InputError if it is broken, with what can be done then.
     """
     try:
-        return read_checkpoint(folder.last)
+        checkpoint = read_checkpoint(folder.last)
+        if not {"loops", "optimizer_states", "optimizer", "global_step"} <= checkpoint.keys():
+            raise InputError(f"ckpt_path={folder.last} holds weights alone")
+        return checkpoint
     except InputError as error:
         remedy = f"a new run may start from {folder.best}, with ckpt_path" if folder.best.is_file() else "start anew"
         raise InputError(f"{error}; {folder.path} cannot go on: {remedy}") from None
@@ -315,6 +321,21 @@ def check_goes_on(
         )
 
 
+def data_of_run(checkpoint: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data's config for a run that goes on: the set that it began with, from where it was if it is there."""
+    trained, run_had = checkpoint["ImageDataModule"], checkpoint.get("datamodule_hyper_parameters", {})
+    if "data_dir" not in data or trained["dataset"] not in TITLES:  # a data module of the user's own
+        return dict(data)
+    settings = {**data, "offline_fallback": False, "dataset": trained["dataset"], "val_size": trained["val_size"]}
+    if trained["dataset"] in FOLDERS:
+        for folder in (run_had.get("data_dir", data["data_dir"]), data["data_dir"]):
+            with suppress(OSError):  # a folder that must not be searched
+                if find_files(trained["dataset"], absolute(folder)):
+                    settings["data_dir"] = folder
+                    break
+    return settings
+
+
 def _check_best(path: Path) -> None:
     """Raises: InputError for a broken best.ckpt: a run that went on would have no weights of its best epoch."""
     try:
@@ -342,13 +363,17 @@ def _check_time_is_left(states: Mapping[str, Any], trainer: Trainer) -> None:
 def start_from(path: str | Path, module: AutoencoderModule) -> None:
     """Gives a new run the weights and the optimiser's state of a checkpoint, and nothing else of it.
 
+    Of a checkpoint of weights alone, the optimiser starts anew. The log says which.
     Raises: InputError if it was trained with another network or another optimiser.
     """
     checkpoint = read_checkpoint(path)
     _check_network(path, checkpoint, module)
-    _check_optimizer(path, checkpoint, module)
+    states = checkpoint.get("optimizer_states")
+    if states:
+        _check_optimizer(path, checkpoint, module)
+        module.first_optimizer_state = states[0]["state"]
     module.load_state_dict(checkpoint["state_dict"])
-    module.first_optimizer_state = checkpoint["optimizer_states"][0]["state"]
+    log.info("a new run, from the weights %sof %s", "and the optimiser's state " if states else "", path)
 
 
 def _check_network(path: str | Path, checkpoint: dict[str, Any], module: AutoencoderModule) -> None:
@@ -360,6 +385,18 @@ def _check_network(path: str | Path, checkpoint: dict[str, Any], module: Autoenc
             raise InputError(
                 f"checkpoint {path} was trained with {name} {trained}, this model has {value}: "
                 f"{remedy} or start a new run"
+            )
+    _check_layers(path, checkpoint["state_dict"], module)
+
+
+def _check_layers(path: str | Path, weights: Mapping[str, Tensor], module: AutoencoderModule) -> None:
+    """Raises: InputError for weights of other layers than the module's: its class has changed since."""
+    theirs, ours = ({name: list(one.shape) for name, one in each.items()} for each in (weights, module.state_dict()))
+    for name in [*ours, *theirs]:
+        if theirs.get(name) != ours.get(name):
+            raise InputError(
+                f"checkpoint {path} has {name} {theirs.get(name, 'not at all')}, the {type(module).__name__} of now "
+                f"{ours.get(name, 'not at all')}: it is of another version of that class, bring it back or train anew"
             )
 
 
@@ -404,7 +441,14 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
     """
     path = expand_home(path)
     checkpoint = read_checkpoint(path)
-    module = _model_class(path, checkpoint["model"]).load_from_checkpoint(path, map_location="cpu")
+    model = _model_class(path, checkpoint["model"])
+    try:
+        module = model.load_from_checkpoint(path, map_location="cpu")
+    except RuntimeError as error:  # PyTorch's, which names each layer
+        raise InputError(
+            f"ckpt_path={path} has other layers than the {model.__name__} of now "
+            f"({shorten(str(error), 200, placeholder=' …')}): bring back the class that it was trained with"
+        ) from None
     if not has_finite_weights(module):
         raise InputError(
             f"ckpt_path={path} has weights that are no numbers, of a training that diverged: take another one"
@@ -415,8 +459,9 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
             f"ckpt_path={path} was trained on {trained['dataset']}, which are in no file: in Python, load it with "
             "AutoencoderModule.load_from_checkpoint and measure it with autoencoder.evaluation.evaluate"
         )
-    settings = dict(checkpoint["datamodule_hyper_parameters"]) | {key: trained[key] for key in ("dataset", "val_size")}
-    settings |= {"offline_fallback": False, "data_dir": _folder_with_images(trained, settings["data_dir"], data_dir)}
+    settings = dict(checkpoint.get("datamodule_hyper_parameters", {"data_dir": "data"}))
+    settings |= {"dataset": trained["dataset"], "val_size": trained["val_size"], "offline_fallback": False}
+    settings |= {"data_dir": _folder_with_images(trained, settings["data_dir"], data_dir)}
     datamodule = ImageDataModule(**settings)
     datamodule.expect(trained)
     datamodule.setup()

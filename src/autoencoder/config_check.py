@@ -160,6 +160,8 @@ def _explain(error: ValidationError, value: Any) -> str:
     """What a value must be, what it is, and how it is written where that is the mistake."""
     faults = error.errors()
     kinds = {fault["type"] for fault in faults}
+    if "string_too_short" in kinds:
+        return "must not be empty: leave it out, or give the variable a value that it is taken from"
     wants_list = all(
         fault["type"] == "list_type" or fault.get("ctx", {}).get("class") == "Sequence" for fault in faults
     )

@@ -62,6 +62,16 @@ class SweepTable(Callback):
         self.started: list[tuple[Path, list[str]]] = []  # by this process: folder, overrides
 
     @heard
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Raises: SystemExit with code 1 for what a sweep would pass over in silence."""
+        overrides = config.hydra.overrides
+        several = [word for word in overrides.task if word.startswith("sweep=") and "," in word]
+        if several:
+            raise SystemExit(f"error: {several[0]}: one at a time; a sweep over both writes their keys, -m KEY=A,B …")
+        if is_first_process() and any(word.startswith("hydra.run.dir=") for word in overrides.hydra):
+            raise SystemExit("error: hydra.run.dir is the folder of a single run: with -m it is hydra.sweep.dir")
+
+    @heard
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Notes where a job of a sweep is at work, for a job that fails before it leaves a file."""
         self.started.append((Path(config.hydra.runtime.output_dir), list(config.hydra.overrides.task)))

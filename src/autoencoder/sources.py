@@ -168,7 +168,7 @@ def image_set(
 
 
 def _as_images(argument: str, values: Array) -> Tensor:
-    images = torch.as_tensor(np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values)
+    images = torch.as_tensor(np.require(values, requirements=["C", "W"]) if isinstance(values, np.ndarray) else values)
     if images.dtype != torch.uint8:
         raise InputError(f"`{argument}` must be uint8, 0 to 255, got {images.dtype}: scale and convert it")
     if images.ndim == 3:
