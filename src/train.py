@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoder.errors import InputError, one_line_errors
+from autoencoder.errors import one_line_errors
 from autoencoder.process import imports_done, short_process
 from autoencoder.processes import check_processes, folder_overrides
 from autoencoder.resume import Start, expand_resume, started
@@ -48,8 +48,6 @@ def run(config: DictConfig) -> float | None:
         with started(config, settings) as start:
             check_config(settings, Path(__file__), "train", given=("start",))
             check_trainer(settings["trainer"], settings["callbacks"])
-            if not in_sweep and (sweep := HydraConfig.get().runtime.choices.get("sweep")):
-                raise InputError(f"sweep={sweep} is of several runs: add -m, or leave it out")
             val_mse = start.report() if start.finished else train(**settings, start=start)
     return val_mse
 

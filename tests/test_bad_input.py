@@ -166,6 +166,12 @@ def test_a_checkpoint_that_is_not_there(tmp_path):
         ("metrics=[mse,fid]", "metrics must be 'mse', 'sse', 'psnr', 'ssim', 'per_class', 'knn', 'probe' or 'latents'"),
         ("metrics=mse", "metrics must be a list: [mse], got 'mse'"),
         ("projection=tsne", "projection must be 'pca' or 'umap', got 'tsne'"),
+        ("trainer.devices=2", "; trainer is a setting of train.py, here the checkpoint brings its own"),
+        ("+trainer=gpu", "unknown key 'trainer': allowed there are ckpt_path"),
+        ("+logger=csv", "unknown key 'logger': allowed there are ckpt_path"),
+        ("+sweep=seeds", "sweep=seeds is of several runs: add -m, or leave it out"),
+        ("hydra.job.chdir=true", "hydra.job.chdir=true would change what your paths mean"),
+        ("data=mnist_5k", "; data is a setting of train.py, here the checkpoint brings its own"),
         ("figures=maybe", "figures must be a valid boolean, got 'maybe'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,16 @@ import explore
 from autoencoder import AutoencoderModule, ImageDataModule
 from autoencoder.checkpoints import restore
 from autoencoder.errors import InputError
-from autoencoder.explorer import MARKER, SCRIPTS, build_page, metric_rows, network_data, page_data, write_explorer
+from autoencoder.explorer import (
+    MARKER,
+    SCRIPTS,
+    build_page,
+    check_output,
+    metric_rows,
+    network_data,
+    page_data,
+    write_explorer,
+)
 from autoencoder.pixels import normalize
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the explorer's page needs selenium: make setup")
@@ -332,6 +342,12 @@ def test_the_command_writes_into_the_run_or_elsewhere(run, tmp_path):
     with pytest.raises(SystemExit):
         call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", best)
     assert (copy / "explorer.html").read_text(encoding="utf-8") == page
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_before_the_page_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # whoever runs this test may be root
+    with pytest.raises(InputError, match="cannot be written to: choose another output"):
+        check_output(tmp_path / "page.html")
 
 
 def test_what_is_no_explorer_page_is_not_overwritten(run, tmp_path):

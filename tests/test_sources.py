@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,16 @@ def test_without_network_the_5k_digits_stand_in_and_say_so(tmp_path, no_mirror, 
     assert images.name == "mnist_5k"
     assert images.train_images.shape == (4500, 1, 28, 28) and images.test_images.shape == (500, 1, 28, 28)
     assert "mnist_5k" in caplog.text and "DATA_DIR" in caplog.text
+
+
+def test_mnist_is_not_taken_for_another_set(tmp_path, monkeypatch):
+    write_dataset(tmp_path)  # as they are, in no folder that is named after a set
+    labels = sources.read_idx(tmp_path / "train-labels-idx1-ubyte")
+    assert load_images("fashion_mnist", tmp_path, offline_fallback=False).name == "fashion_mnist"
+    monkeypatch.setattr(sources, "MNIST_LABELS", zlib.crc32(labels.tobytes()))
+    assert load_images("mnist", tmp_path, offline_fallback=False).name == "mnist"
+    with pytest.raises(InputError, match="holds MNIST, not Fashion-MNIST: take data=mnist"):
+        load_images("fashion_mnist", tmp_path, offline_fallback=False)
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])

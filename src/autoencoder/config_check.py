@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
@@ -38,6 +39,9 @@ def check_config(config: Mapping[str, Any], entry_point: Path, function: str, gi
         raise ValueError(f"`entry_point` {entry_point} has no function {function}")
     if HydraConfig.initialized() and "hydra" not in HydraConfig.get().runtime.choices:
         raise InputError(missing_group("hydra"))
+    single = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN
+    if single and (sweep := HydraConfig.get().runtime.choices.get("sweep")):
+        raise InputError(f"sweep={sweep} is of several runs: add -m, or leave it out")
     known = list(dotted_keys(config))
     for name in own_keys.required:
         if name in given:
@@ -134,13 +138,15 @@ def _check_arguments(path: str, arguments: Mapping[str, Any], signature: Signatu
     for key, value in arguments.items():
         full_key = f"{path}.{key}" if path else str(key)
         is_built = next(_parts(value, ""), None) is not None  # or is a list of what is built
-        if key in HYDRA_KEYS or is_built:
+        if key in HYDRA_KEYS:
             continue
         if key not in signature.parameters:
             if signature.takes_any_keyword:
                 continue
             elsewhere = [one for one in known if one != full_key and not one.startswith(f"{full_key}.")]
             raise InputError(unknown_key(full_key, list(signature.parameters), elsewhere))
+        if is_built:
+            continue
         try:
             TypeAdapter(signature.annotation(key), config=STRICT).validate_python(value)
         except PydanticUserError:  # an annotation that only its own library can read

@@ -233,6 +233,7 @@ def _explain_composition(error: BaseException) -> str:
         if (key, value) != (key.strip(), value.strip()):
             return f"{said}: write KEY=VALUE without spaces beside ="
         return f"{said}; if the value is meant as it stands: {assignment(key, value)}"
+    text = re.sub(r"To append to your default list use \S+", "", text)  # for a group that a command does not have
     said = _fold(re.sub(r"Config search path:(\n?\s*provider=.*)*", "", text)).rstrip(".")
     return said + _which_option(unknown, text)
 
@@ -258,7 +259,7 @@ def _which_option(error: BaseException, text: str) -> str:
     if deleted := re.search(r"Could not delete '(\w+)'", text):
         return f": for none at all, write {deleted[1]}=[]" if deleted[1] in groups() else ""
     if unmatched := re.search(r"Could not override '(\w+)'", text):
-        return did_you_mean(unmatched[1], groups())
+        return of_train(unmatched[1]) or did_you_mean(unmatched[1], groups())
     return ""
 
 
@@ -266,6 +267,12 @@ def groups() -> list[str]:
     """The groups of configs: the folders in configs/."""
     folder = Path(os.environ.get("PROJECT_ROOT", "."), "configs")
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def of_train(group: str) -> str:
+    """What to say of a group that this command, which starts from a checkpoint, does not have; nothing in train.py."""
+    is_other = Path(sys.argv[0]).name in ("evaluate.py", "explore.py") and group in groups()
+    return f"; {group} is a setting of train.py, here the checkpoint brings its own" if is_other else ""
 
 
 def missing_group(name: str) -> str:
@@ -303,6 +310,8 @@ def unknown_key(key: str, allowed: list[str], elsewhere: Iterable[str] = ()) -> 
     public = [name for name in allowed if not name.startswith("_") and name != "hydra"]
     places = public if "." in key else [*public, *groups()]
     listed = ", ".join(sorted(public)) or "no keys"
+    if key in groups() and (hint := of_train(key)):
+        return f"unknown key '{key}': allowed there are {listed}{hint}"
     return f"unknown key '{key}': allowed there are {listed}{did_you_mean(key, places, elsewhere)}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.errors import InputError, explain
 from autoencoder.paths import absolute
@@ -32,12 +32,19 @@ def heard(hook: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
+def refuse_other_working_folder(config: DictConfig) -> None:
+    """Raises: SystemExit with code 1 if Hydra would change the working folder, from which paths are meant."""
+    if config.hydra.job.chdir:
+        raise SystemExit("error: hydra.job.chdir=true would change what your paths mean: leave it out")
+
+
 class KeepFinishedRuns(Callback):
     """Ends the process before Hydra writes into a folder that holds another run, or in which one is at work."""
 
     @heard
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Raises: SystemExit with code 1 and one line."""
+        refuse_other_working_folder(config)
         HydraConfig.instance().set_config(config)
         folder = RunFolder(config.hydra.run.dir)
         try:
@@ -64,11 +71,12 @@ class SweepTable(Callback):
     @heard
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Raises: SystemExit with code 1 for what a sweep would pass over in silence."""
-        overrides = config.hydra.overrides
-        several = [word for word in overrides.task if word.startswith("sweep=") and "," in word]
+        refuse_other_working_folder(config)
+        overrides: Any = OmegaConf.to_container(config.hydra.overrides, resolve=False)
+        several = [word for word in overrides["task"] if word.startswith("sweep=") and "," in word]
         if several:
             raise SystemExit(f"error: {several[0]}: one at a time; a sweep over both writes their keys, -m KEY=A,B …")
-        if is_first_process() and any(word.startswith("hydra.run.dir=") for word in overrides.hydra):
+        if is_first_process() and any(word.startswith("hydra.run.dir=") for word in overrides["hydra"]):
             raise SystemExit("error: hydra.run.dir is the folder of a single run: with -m it is hydra.sweep.dir")
 
     @heard

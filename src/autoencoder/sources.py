@@ -33,6 +33,7 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+MNIST_LABELS = 0xBA07E8EF  # CRC-32 of the 60,000 training labels
 DOWNLOADED = 60_000  # training images, of either
 CONNECT_SECONDS = 5.0
 LOCK_SECONDS = 600.0
@@ -95,6 +96,10 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> I
         )
         return _mnist_5k()
     arrays = [torch.from_numpy(read_idx(path)) for path in paths]
+    if dataset != "mnist" and zlib.crc32(arrays[1].numpy().tobytes()) == MNIST_LABELS:
+        raise InputError(
+            f"{paths[0].parent} holds MNIST, not {TITLES[dataset]}: take data=mnist, or name another folder"
+        )
     for path, images, labels in ((paths[0], arrays[0], arrays[1]), (paths[2], arrays[2], arrays[3])):
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
             raise InputError(

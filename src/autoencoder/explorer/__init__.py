@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -69,6 +70,8 @@ def check_output(path: Path) -> None:
     """Raises: InputError unless `path` is free, or an explorer page, and in a folder that exists."""
     if not path.parent.is_dir():
         raise InputError(f"output={path}: there is no folder {path.parent}; make it, or choose another output")
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise InputError(f"output={path} cannot be written to: choose another output")
     if not path.exists():
         return
     if not path.is_file():
