@@ -125,5 +125,5 @@ def test_a_class_outside_the_package_is_not_run_from_a_checkpoint(run, tmp_path)
         ("Gone", "which is not there"),
     ):
         torch.save(checkpoint | {"model": name}, tmp_path / "other.ckpt")
-        with pytest.raises(InputError, match=f"holds a {re.escape(name)}, .*{message}"):
+        with pytest.raises(InputError, match=f"holds the class {re.escape(name)}, .*{message}"):
             restore(tmp_path / "other.ckpt")

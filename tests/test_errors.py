@@ -11,6 +11,7 @@ from conftest import QUICK, ROOT, call, run_train
 from lightning.pytorch import Callback
 
 import train
+from autoencoder.errors import explain
 
 SCRIPT = """
 import os, signal
@@ -82,6 +83,13 @@ def test_a_full_disk_is_one_line(tmp_path):
     lines = (ended.stdout + ended.stderr).strip().splitlines()
     assert ended.returncode == 1 and "Traceback" not in ended.stdout + ended.stderr
     assert lines[-1] == "error: File too large: make room, then go on with resume=RUN; what was saved before is whole"
+
+
+def test_a_file_that_may_not_be_written_is_one_line():
+    error = PermissionError(13, "Permission denied", "/its/checkpoints/.last.ckpt.tmp")
+    assert explain(error) == (
+        "/its/checkpoints/.last.ckpt.tmp: Permission denied: change its rights, or name another folder"
+    )
 
 
 class Bug(Callback):

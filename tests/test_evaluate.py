@@ -11,6 +11,14 @@ from autoencoder.evaluation import QUICK as QUICK_METRICS
 FIGURES = ("train/mse", "val/mse", *(f"{prefix}{name}" for prefix in ("test/", "pca/test_") for name in QUICK_METRICS))
 
 
+def test_files_of_a_former_result_are_not_listed_as_those_of_this_one(run, tmp_path, capfd):
+    best = f"ckpt_path={run}/checkpoints/best.ckpt"
+    run_evaluate(tmp_path, best, "metrics=[mse]", "figures=true")
+    assert "reconstructions.png, figures/" in capfd.readouterr().out
+    run_evaluate(tmp_path, best, "metrics=[latents]", "figures=false")
+    assert capfd.readouterr().out.splitlines()[-1].strip() == "metrics.json, report.md"
+
+
 def test_figures_equal_the_runs(run, tmp_path):
     metrics = run_evaluate(tmp_path, f"ckpt_path={run / 'checkpoints' / 'best.ckpt'}")
     trained = read_metrics(run)

@@ -53,6 +53,13 @@ def test_what_a_sweep_would_pass_over_is_refused(arguments, said, tmp_path):
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+@pytest.mark.parametrize("mistake", ["model.latnt_dim=2,3", "data=mnist,no_such"])
+def test_a_sweep_that_is_refused_before_its_first_job_leaves_nothing(mistake, tmp_path):
+    with pytest.raises(SystemExit):
+        call(train.main, mistake, f"hydra.sweep.dir={tmp_path}/sweep", "-m")
+    assert not (tmp_path / "sweep").exists()
+
+
 @pytest.mark.parametrize(
     "layout",
     [

@@ -322,13 +322,13 @@ def check_goes_on(
 
 
 def data_of_run(checkpoint: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data's config for a run that goes on: the set that it began with, from where it was if it is there."""
+    """The data's config for a run that goes on: the set that it began with, from where it was if not from there."""
     trained, run_had = checkpoint["ImageDataModule"], checkpoint.get("datamodule_hyper_parameters", {})
     if "data_dir" not in data or trained["dataset"] not in TITLES:  # a data module of the user's own
         return dict(data)
     settings = {**data, "offline_fallback": False, "dataset": trained["dataset"], "val_size": trained["val_size"]}
     if trained["dataset"] in FOLDERS:
-        for folder in (run_had.get("data_dir", data["data_dir"]), data["data_dir"]):
+        for folder in (data["data_dir"], run_had.get("data_dir", data["data_dir"])):
             with suppress(OSError):  # a folder that must not be searched
                 if find_files(trained["dataset"], absolute(folder)):
                     settings["data_dir"] = folder
@@ -419,7 +419,7 @@ def _model_class(path: str | Path, name: str) -> type[AutoencoderModule]:
     home, _, own_name = name.rpartition(".")
     if home and home.partition(".")[0] != "autoencoder":
         raise InputError(
-            f"ckpt_path={path} holds a {name}, which is not in the package autoencoder: move its file into "
+            f"ckpt_path={path} holds the class {name}, which is not in the package autoencoder: move its file into "
             f"src/autoencoder/, or load it in Python, with {own_name}.load_from_checkpoint(…)"
         )
     try:
@@ -427,7 +427,7 @@ def _model_class(path: str | Path, name: str) -> type[AutoencoderModule]:
     except ImportError:
         found = None
     if not (isinstance(found, type) and issubclass(found, AutoencoderModule)):
-        raise InputError(f"ckpt_path={path} holds a {name}, which is not there (any more): bring its file back")
+        raise InputError(f"ckpt_path={path} holds the class {name}, which is not there (any more): bring its file back")
     return found
 
 

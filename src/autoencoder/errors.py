@@ -37,6 +37,8 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
     Raises:
         SystemExit: with code 1 after a mistake in the input, 130 after Ctrl-C.
     """
+    from autoencoder.runs import remove_unused_folders
+
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
         check_letters(*sys.argv, os.environ.get("DATA_DIR", ""), os.getcwd())  # noqa: PTH109, a string is what is read
@@ -47,8 +49,6 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
         raise
     except BaseException as error:
         if _comes_of_a_stop(error):
-            from autoencoder.runs import remove_unused_folders
-
             remove_unused_folders()
             number = EarlyStop.signum or signal.SIGINT
             print(f"stopped by {'Ctrl-C' if number == signal.SIGINT else signal.Signals(number).name}", file=sys.stderr)
@@ -59,6 +59,8 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
         if line is None and not keep_going:
             _log_to_files(error)
             raise
+        if line is not None and not keep_going:
+            remove_unused_folders()
         if line is not None and not isinstance(error, InputError):  # a library's words, which may leave a question
             _log_to_files(error)
         if logging.root.handlers:  # inside a job: for the console and for the job's own log file
@@ -136,6 +138,8 @@ def explain(error: BaseException) -> str | None:
     if full := _disk_full(error):
         where = f" {full.filename}" if full.filename else ""
         return f"{full.strerror}{where}: make room, then go on with resume=RUN; what was saved before is whole"
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
+        return f"{error.filename}: {error.strerror}: change its rights, or name another folder"
     if _is_lack_of_memory(error):
         return _fold(f"out of memory, {error}: take a smaller model or data.batch_size")
     if isinstance(error, ModuleNotFoundError) and (line := _explain_missing_package(str(error))):
@@ -317,6 +321,6 @@ def unknown_key(key: str, allowed: list[str], elsewhere: Iterable[str] = ()) -> 
 
 def _fold(text: str) -> str:
     """One line of a message that a library spread over several."""
-    text = re.sub(r"For further information visit \S+", "", text)
+    text = re.sub(r"For further information visit \S+|\x1b\[\d*m", "", text)
     text = re.sub(r"\s*(full_key|object_type|reference_type)[:=].*", "", text)
     return re.sub(r"\s+", " ", text).strip()

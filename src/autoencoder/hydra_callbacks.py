@@ -14,7 +14,7 @@ from autoencoder.errors import InputError, explain
 from autoencoder.paths import absolute
 from autoencoder.processes import is_first_process
 from autoencoder.resume import find_start, resolved
-from autoencoder.runs import RunFolder
+from autoencoder.runs import RunFolder, note_sweep
 from autoencoder.sweep_table import BEST_BY, best_job, checkpoint_of, find_jobs, format_table, logs_of
 
 
@@ -78,6 +78,7 @@ class SweepTable(Callback):
             raise SystemExit(f"error: {several[0]}: one at a time; a sweep over both writes their keys, -m KEY=A,B …")
         if is_first_process() and any(word.startswith("hydra.run.dir=") for word in overrides["hydra"]):
             raise SystemExit("error: hydra.run.dir is the folder of a single run: with -m it is hydra.sweep.dir")
+        note_sweep(config.hydra.sweep.dir)
 
     @heard
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:

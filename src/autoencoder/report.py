@@ -203,12 +203,21 @@ def summarize(metrics: Mapping[str, Any], title: str, folder: Path) -> str:
         )
     rows += _next_commands(folder)
     written = ("metrics.json", "report.md", "reconstructions.png", "figures", "checkpoints", "explorer.html")
-    files = [name + "/" * (folder / name).is_dir() for name in written if (folder / name).exists()]
+    files = [name + "/" * (folder / name).is_dir() for name in written if is_of_this_result(folder, name)]
     rows += [
         f"files in {shown(folder)}:",
         *textwrap.wrap(", ".join(files), 80, initial_indent="  ", subsequent_indent="  "),
     ]
     return "\n".join(rows)
+
+
+def is_of_this_result(folder: Path, name: str) -> bool:
+    """Whether a file or folder is there and no older than metrics.json, the first that is written of a result."""
+    if name == "checkpoints":
+        return (folder / name).is_dir()
+    files = [path for path in (folder / name, *(folder / name).glob("*")) if path.is_file()]
+    result = folder / "metrics.json"
+    return result.is_file() and any(path.stat().st_mtime_ns >= result.stat().st_mtime_ns for path in files)
 
 
 def _next_commands(folder: Path) -> list[str]:

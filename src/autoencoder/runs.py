@@ -32,6 +32,7 @@ FIXED = (
 ABSENT = "not set"
 
 _held: dict[Path, Any] = {}  # the locks of this process
+_sweeps: set[Path] = set()  # new folders of sweeps
 _made: set[Path] = set()  # the folders that this process has made
 
 
@@ -93,8 +94,17 @@ class RunFolder:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
+def note_sweep(path: str | Path) -> None:
+    """Notes a sweep's folder, if it is new, for `remove_unused_folders`."""
+    if not absolute(path).exists():
+        _sweeps.add(absolute(path))
+
+
 def remove_unused_folders() -> None:
     """Removes the folders that this process has made and in which no run has begun."""
+    for path in _sweeps:
+        if [file.name for file in path.glob("*")] == ["multirun.yaml"]:
+            shutil.rmtree(path, ignore_errors=True)
     for path in _made:
         folder = RunFolder(path)
         if not folder.record.exists():
