@@ -52,7 +52,7 @@ def test_the_summary_fits_a_terminal(extra, tmp_path, monkeypatch):
     files = ["metrics.json", "report.md", "reconstructions.png", "explorer.html"]
     for name in ("figures", "checkpoints"):
         (folder / name).mkdir(parents=True)
-    for name in files:
+    for name in [*files, "figures/worst.png"]:
         (folder / name).touch()
     lines = summarize(DATA | IMAGES | extra, "Fashion-MNIST", folder).splitlines()
     assert max(map(len, lines)) <= 80
