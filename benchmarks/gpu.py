@@ -16,10 +16,10 @@ from torch.nn.functional import mse_loss
 from torch.profiler import ProfilerActivity, profile
 
 from autoencoder import AutoencoderModule, ImageDataModule
-from autoencoder.noise import silence_known_noise
-from autoencoder.optimizers import adam
-from autoencoder.pixels import normalize
-from autoencoder.schedulers import constant
+from autoencoder.cli.noise import silence_known_noise
+from autoencoder.data.pixels import normalize
+from autoencoder.optim.optimizers import adam
+from autoencoder.optim.schedulers import constant
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 3

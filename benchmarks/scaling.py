@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from torch.nn.functional import mse_loss
 
 from autoencoder import AutoencoderModule, ImageDataModule
-from autoencoder.batches import EpochOrder, ImageBatches
-from autoencoder.optimizers import muon
-from autoencoder.pixels import normalize
+from autoencoder.data.batches import EpochOrder, ImageBatches
+from autoencoder.data.pixels import normalize
+from autoencoder.optim.optimizers import muon
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = 60

@@ -34,11 +34,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from autoencoder import AutoencoderModule, ImageDataModule
-from autoencoder.noise import silence_known_noise
-from autoencoder.optimizers import adam, muon
-from autoencoder.pixels import normalize
-from autoencoder.process import imports_done, short_process
-from autoencoder.schedulers import constant
+from autoencoder.cli.noise import silence_known_noise
+from autoencoder.cli.process import imports_done, short_process
+from autoencoder.data.pixels import normalize
+from autoencoder.optim.optimizers import adam, muon
+from autoencoder.optim.schedulers import constant
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH_SIZES = (128, 256, 512)

@@ -11,15 +11,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoder.errors import InputError, one_line_errors
-from autoencoder.process import imports_done, short_process
-from autoencoder.runs import removed_if_refused
+from autoencoder.cli.errors import one_line_errors, removed_if_refused
+from autoencoder.cli.process import imports_done, short_process
+from autoencoder.errors import InputError
 
 if TYPE_CHECKING:
-    from autoencoder.datamodule import ImageDataModule
-    from autoencoder.explorer import Precision
+    from autoencoder.data.datamodule import ImageDataModule
+    from autoencoder.explorer.page import Precision
     from autoencoder.limits import Text
-    from autoencoder.module import AutoencoderModule
+    from autoencoder.models.module import AutoencoderModule
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PROJECT_ROOT", str(ROOT))
@@ -31,7 +31,7 @@ def main(config: DictConfig) -> None:
     """One explorer, or one of several with `-m ckpt_path=A,B`."""
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     with one_line_errors(keep_going=in_sweep), removed_if_refused(HydraConfig.get().runtime.output_dir):
-        from autoencoder.config_check import check_config
+        from autoencoder.cli.config_check import check_config
 
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         check_config(settings, Path(__file__), "explore")
@@ -44,11 +44,11 @@ def explore(
     ckpt_path: "Text", data_dir: "Text | None", output: "Text | None", precision: "Precision", paths: dict[str, str]
 ) -> None:
     """Restores model and data from the checkpoint and writes their page to `output`, by default into the run."""
-    from autoencoder.checkpoints import restore
-    from autoencoder.explorer import check_output, write_explorer
-    from autoencoder.noise import silence_known_noise
+    from autoencoder.cli.noise import silence_known_noise
+    from autoencoder.explorer.page import check_output, write_explorer
     from autoencoder.paths import absolute, expand_home
-    from autoencoder.runs import write_metrics
+    from autoencoder.runs.checkpoints import restore
+    from autoencoder.runs.folder import write_metrics
 
     imports_done()
     silence_known_noise()
@@ -71,9 +71,9 @@ def _metrics(run: Path, checkpoint: Path, module: "AutoencoderModule", datamodul
 
     Of another run's folder, into which a checkpoint was copied, the figures are not used.
     """
-    from autoencoder.checkpoints import history_of
-    from autoencoder.evaluation import evaluate
-    from autoencoder.report import describe_model
+    from autoencoder.evaluation.evaluate import evaluate
+    from autoencoder.runs.checkpoints import history_of
+    from autoencoder.runs.report import describe_model
 
     file = run / "metrics.json"
     if history_of(checkpoint) and checkpoint.name == "best.ckpt" and file.is_file():

@@ -11,11 +11,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoder.errors import one_line_errors
-from autoencoder.process import imports_done, short_process
-from autoencoder.processes import check_processes, folder_overrides
-from autoencoder.resume import Start, expand_resume, started
-from autoencoder.runs import removed_if_refused
+from autoencoder.cli.errors import one_line_errors, removed_if_refused
+from autoencoder.cli.process import imports_done, short_process
+from autoencoder.cli.resume import Start, expand_resume, started
+from autoencoder.runs.processes import check_processes, folder_overrides
 
 if TYPE_CHECKING:
     from autoencoder.limits import Seed, Text
@@ -41,8 +40,8 @@ def run(config: DictConfig) -> float | None:
     val_mse = None
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     with one_line_errors(keep_going=in_sweep), removed_if_refused(HydraConfig.get().runtime.output_dir):
-        from autoencoder.config_check import check_config
-        from autoencoder.trainer_check import check_trainer
+        from autoencoder.cli.config_check import check_config
+        from autoencoder.cli.trainer_check import check_trainer
 
         settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         with started(config, settings) as start:
@@ -77,22 +76,25 @@ def train(
     from lightning.pytorch.callbacks import LambdaCallback
     from lightning.pytorch.loggers import Logger
 
-    from autoencoder.checkpoints import WholeFiles, check_goes_on, data_of_run, load_best, read_last, start_from
-    from autoencoder.config_check import with_image_shape
-    from autoencoder.evaluation import evaluate
-    from autoencoder.final_weights import keep_final
-    from autoencoder.fit_clock import FitClock
-    from autoencoder.left_out import left_out_if_it_fails
-    from autoencoder.noise import silence_known_noise
-    from autoencoder.pictures import save_reconstructions
-    from autoencoder.report import describe_run, log_outcome, noted_if_it_ends_early, say_why_it_ended, summarize
-    from autoencoder.report_card import write_report
-    from autoencoder.run_logs import cut_logs, going_on
-    from autoencoder.runs import write_metrics
-    from autoencoder.slurm import settle_slurm
-    from autoencoder.stopping import StopBetweenSteps
-    from autoencoder.threads import advise_on_threads
-    from autoencoder.trainer_check import of_kind
+    from autoencoder.callbacks.checkpoints import WholeFiles
+    from autoencoder.callbacks.endings import noted_if_it_ends_early, say_why_it_ended
+    from autoencoder.callbacks.final_weights import keep_final
+    from autoencoder.callbacks.fit_clock import FitClock
+    from autoencoder.callbacks.going_on import check_goes_on, data_of_run, read_last, start_from
+    from autoencoder.callbacks.stopping import StopBetweenSteps
+    from autoencoder.cli.config_check import with_image_shape
+    from autoencoder.cli.noise import silence_known_noise
+    from autoencoder.cli.slurm import settle_slurm
+    from autoencoder.cli.trainer_check import of_kind
+    from autoencoder.evaluation.evaluate import evaluate
+    from autoencoder.optim.threads import advise_on_threads
+    from autoencoder.pictures.reconstructions import save_reconstructions
+    from autoencoder.runs.checkpoints import load_best
+    from autoencoder.runs.folder import write_metrics
+    from autoencoder.runs.left_out import left_out_if_it_fails
+    from autoencoder.runs.logs import cut_logs, going_on
+    from autoencoder.runs.report import describe_run, log_outcome, summarize
+    from autoencoder.runs.report_card import write_report
 
     imports_done()
     silence_known_noise()
@@ -108,7 +110,7 @@ def train(
     datamodule.setup()  # before the model, whose shape follows from the images
     model = with_image_shape(model, datamodule.image_shape)
     if explorer:
-        from autoencoder.explorer import check_explorable
+        from autoencoder.explorer.page import check_explorable
 
         check_explorable(datamodule.image_shape)
     module = build(model, optimizer=build(optimizer), scheduler=build(scheduler))
@@ -137,7 +139,7 @@ def train(
     if fitter.is_global_zero and log_lengths is not None:
         cut_logs(fitter.loggers, folder.path, log_lengths)
 
-    advise_on_threads(fitter, module, datamodule.batch_size)
+    advise_on_threads(fitter, module.network, module.image_shape, datamodule.batch_size)
     with stop.listen(), noted_if_it_ends_early(folder, fitter, datamodule, seed):
         fitter.fit(module, datamodule, ckpt_path=folder.last if start.goes_on else None, weights_only=True)
         say_why_it_ended(fitter)
@@ -155,12 +157,12 @@ def train(
         with left_out_if_it_fails("reconstructions.png"):
             save_reconstructions(module, datamodule, metrics["test/mse"], folder.path / "reconstructions.png")
         if figures:
-            from autoencoder.figures import save_figures
+            from autoencoder.pictures.save import save_figures
 
             with left_out_if_it_fails("figures/"):
                 save_figures(module, datamodule, folder.path / "figures", folder.history)
         if explorer:
-            from autoencoder.explorer import write_explorer
+            from autoencoder.explorer.page import write_explorer
 
             with left_out_if_it_fails("explorer.html"):
                 write_explorer(module, datamodule, metrics, folder.path / "explorer.html")

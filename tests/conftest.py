@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import torch
 import evaluate
 import train
 from autoencoder import ImageDataModule
-from autoencoder.errors import one_line_errors
+from autoencoder.cli.errors import one_line_errors
 
 # One thread: the networks are small, and two threads wait for each other where something else runs as well.
 torch.set_num_threads(1)
@@ -100,6 +101,32 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         timeout=300,
         stdin=subprocess.DEVNULL,
     )
+
+
+def refuse(script: str, *overrides: str, **environment: str) -> str:
+    """Runs the command; returns the one line with which it refused."""
+    result = command(script, *overrides, **environment)
+    assert result.returncode not in (0, 124), result.stdout
+    lines = (result.stdout + result.stderr).strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), lines
+    return lines[0]
+
+
+def refuse_here(main: Callable[[], object], capfd: pytest.CaptureFixture[str], *overrides: str) -> str:
+    """The same in this process, which takes a tenth of the time."""
+    own, logging.root.handlers = logging.root.handlers, []  # pytest's: a command has none until Hydra sets them up
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            call(main, *overrides)
+    finally:
+        for handler in logging.root.handlers:
+            handler.close()
+        logging.root.handlers = own
+    assert stopped.value.code == 1
+    out, err = capfd.readouterr()
+    lines = (out + err).strip().splitlines()
+    assert len(lines) == 1 and "error: " in lines[0], lines
+    return lines[0]
 
 
 @pytest.fixture(scope="session")

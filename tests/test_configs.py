@@ -12,9 +12,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from autoencoder import AutoencoderModule
-from autoencoder.config_check import check_config
-from autoencoder.errors import OPTIONAL_LOGGERS
-from autoencoder.signatures import signature_of
+from autoencoder.cli.config_check import check_config
+from autoencoder.cli.errors import OPTIONAL_LOGGERS
+from autoencoder.cli.signatures import signature_of
 
 CONFIGS = ROOT / "configs"
 GROUPS = {
@@ -99,7 +99,7 @@ def test_the_evaluation_config_composes(tmp_path):
 
 def test_classic_is_the_plain_recipe(tmp_path):
     settings = composed(tmp_path, "experiment=classic")
-    assert settings["optimizer"] == {"_target_": "autoencoder.optimizers.adam", "_partial_": True, "lr": 1e-3}
+    assert settings["optimizer"] == {"_target_": "autoencoder.optim.optimizers.adam", "_partial_": True, "lr": 1e-3}
     assert settings["scheduler"]["_target_"].endswith("constant")
     assert settings["data"]["batch_size"] == 128 and settings["trainer"]["max_epochs"] == 30
     assert settings["data"]["offline_fallback"] is False
@@ -113,7 +113,7 @@ def test_data_dir_follows_the_environment(tmp_path, monkeypatch):
 def test_signatures_are_read_without_importing():
     signature = signature_of("lightning.pytorch.Trainer")
     assert {"max_epochs", "precision", "strategy"} <= signature.parameters.keys()
-    assert signature_of("autoencoder.optimizers.no_such") is None
+    assert signature_of("autoencoder.optim.optimizers.no_such") is None
     assert signature_of("no_such_package.Thing") is None
 
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from conftest import QUICK, ROOT, call, read_metrics, run_evaluate, run_train
 
-import autoencoder
+import autoencoder.models
 import evaluate
 import explore
 import train
-from autoencoder.checkpoints import restore
 from autoencoder.errors import InputError
-from autoencoder.module import AutoencoderModule, plain
+from autoencoder.models.module import AutoencoderModule, plain
+from autoencoder.runs.checkpoints import restore
 
 TINY = (*QUICK, "callbacks=light", "logger=[]", "+trainer.limit_train_batches=20")
 
@@ -37,10 +37,10 @@ def write_example(folder: Path) -> list[Path]:
 def example(tmp_path) -> tuple[str, ...]:
     """The example as a part of the package; returns what a command needs to find its config."""
     assert [path.suffix for path in write_example(tmp_path)] == [".py", ".yaml"]
-    autoencoder.__path__.append(str(tmp_path / "src" / "autoencoder"))
+    autoencoder.models.__path__.append(str(tmp_path / "src" / "autoencoder" / "models"))
     yield (f"hydra.searchpath=[file://{tmp_path}/configs]", "model=conv")
-    autoencoder.__path__.pop()
-    del sys.modules["autoencoder.conv"]
+    autoencoder.models.__path__.pop()
+    del sys.modules["autoencoder.models.conv"]
 
 
 def test_it_trains_and_is_evaluated_explored_and_gone_on_with(example, tmp_path):
@@ -120,7 +120,7 @@ def test_a_class_outside_the_package_is_not_run_from_a_checkpoint(run, tmp_path)
     for name, message in (
         ("test_contributing.Wide", "is not in the package autoencoder"),
         ("os.system", "is not in the package autoencoder"),
-        ("autoencoder.conv.Gone", "which is not there"),
+        ("autoencoder.models.conv.Gone", "which is not there"),
         ("autoencoder.errors.InputError", "which is not there"),
         ("Gone", "which is not there"),
     ):

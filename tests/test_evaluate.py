@@ -6,7 +6,7 @@ import shutil
 import pytest
 from conftest import QUICK, read_metrics, run_evaluate, run_train
 
-from autoencoder.evaluation import QUICK as QUICK_METRICS
+from autoencoder.evaluation.evaluate import QUICK as QUICK_METRICS
 
 FIGURES = ("train/mse", "val/mse", *(f"{prefix}{name}" for prefix in ("test/", "pca/test_") for name in QUICK_METRICS))
 

@@ -10,15 +10,15 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from autoencoder import AutoencoderModule, ImageDataModule
-from autoencoder.checkpoints import restore
-from autoencoder.error_views import ErrorPerClass, WorstAndMedian
+from autoencoder.callbacks.error_views import ErrorPerClass, WorstAndMedian
+from autoencoder.callbacks.latent_views import Interpolations, Traversals
+from autoencoder.callbacks.projector import Projector
+from autoencoder.callbacks.reconstructions import Reconstructions
 from autoencoder.errors import InputError
-from autoencoder.evaluation import Metric, evaluate
-from autoencoder.explorer import check_explorable
-from autoencoder.figures import save_figures
-from autoencoder.latent_views import Interpolations, Traversals
-from autoencoder.pictures import Reconstructions
-from autoencoder.projector import Projector
+from autoencoder.evaluation.evaluate import Metric, evaluate
+from autoencoder.explorer.page import check_explorable
+from autoencoder.pictures.save import save_figures
+from autoencoder.runs.checkpoints import restore
 
 
 def test_the_python_block_of_the_readme(run, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, command
 
-from autoencoder.errors import OPTIONAL_LOGGERS
+from autoencoder.cli.errors import OPTIONAL_LOGGERS
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 TINY = ("data=mnist_5k", "trainer.max_epochs=1", "data.batch_size=100")

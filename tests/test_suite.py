@@ -40,7 +40,7 @@ def test_what_other_packages_say_of_each_other_fails_no_test(category):
 
 
 def test_what_this_project_or_its_libraries_are_told_fails_a_test():
-    for name in ("autoencoder.module", "lightning.pytorch.trainer", "torch.nn", "test_suite", "torchvision"):
+    for name in ("autoencoder.models.module", "lightning.pytorch.trainer", "torch.nn", "test_suite", "torchvision"):
         module: dict[str, object] = {"__name__": name}
         exec(LIBRARY.format(category="UserWarning"), module)
         with pytest.raises(UserWarning, match="use new"):

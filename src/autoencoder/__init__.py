@@ -7,12 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autoencoder.datamodule import ImageDataModule as ImageDataModule
-    from autoencoder.module import AutoencoderModule as AutoencoderModule
+    from autoencoder.data.datamodule import ImageDataModule as ImageDataModule
+    from autoencoder.models.module import AutoencoderModule as AutoencoderModule
 
 _HOMES = {
-    "AutoencoderModule": "autoencoder.module",
-    "ImageDataModule": "autoencoder.datamodule",
+    "AutoencoderModule": "autoencoder.models.module",
+    "ImageDataModule": "autoencoder.data.datamodule",
 }
 __all__ = list(_HOMES)
 

@@ -1,0 +1,1 @@
+"""What Lightning calls while a run trains: checkpoints, history, progress, stopping, views."""

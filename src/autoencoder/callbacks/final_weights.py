@@ -1,0 +1,48 @@
+"""Weights that no validation has seen, measured after training: averages, and those of a run's last steps."""
+
+import logging
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging
+
+from autoencoder.callbacks.checkpoints import BestAndLast
+from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.evaluation.evaluate import measure
+from autoencoder.models.module import AutoencoderModule
+
+log = logging.getLogger(__name__)
+
+
+def keep_final(trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule) -> None:
+    """Makes the final weights best.ckpt if no validation has seen them and their error is the lowest, and says so.
+
+    These are StochasticWeightAveraging's average, which Lightning gives to the module after the last validation, and
+    the weights of a run that `max_steps` has ended within an epoch, or whose last epoch had no validation. Without
+    validation images an average counts as the best, as the last epoch does. For all processes of a run, after `fit`.
+    """
+    callbacks: list[Callback] = getattr(trainer, "callbacks", [])
+    kept = next((callback for callback in callbacks if isinstance(callback, BestAndLast)), None)
+    if kept is None or getattr(trainer, "fast_dev_run", False):
+        return
+    is_average = any(
+        trainer.max_epochs == -1 or trainer.current_epoch - 1 == callback.swa_end
+        for callback in callbacks
+        if isinstance(callback, StochasticWeightAveraging)
+    )
+    is_later = kept.best_score is not None and trainer.global_step > kept.validated_step
+    if not (is_average or is_later):
+        return
+    mse = None
+    if datamodule.val_size:
+        module.eval().to(datamodule.images.train_images.device)
+        # Each process measures all images itself, so that all come to the same decision.
+        mse = measure(lambda images: module(images.to(module.dtype)), datamodule.evaluation_batches("val"))["mse"]
+    before = kept.best_score
+    is_best = mse is None or before is None or mse < before
+    if is_best:
+        kept.best_score = mse
+        trainer.save_checkpoint(kept.best_path, False)  # not the weights alone
+    if trainer.is_global_zero and mse is not None and before is not None:
+        weights = "averaged weights" if is_average else "weights after the last validation"
+        fate = "they are best.ckpt now" if is_best else "best.ckpt stays"
+        log.info("%s: val/mse %.4f, at best before %.4f: %s", weights, mse, before, fate)

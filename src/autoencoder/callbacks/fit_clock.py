@@ -1,0 +1,44 @@
+"""The wall time of a run's training, over all sessions of a resumed run."""
+
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from autoencoder.callbacks.step_hooks import idle_in_steps
+
+
+@idle_in_steps
+class FitClock(Callback):
+    """Measures the training loop, validation included, and keeps its time in the checkpoint.
+
+    Lightning's own Timer cannot do this beside `trainer.max_time`, which is a Timer, too: a Trainer takes only one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._earlier = 0.0  # seconds of what is over
+        self._start: float | None = None  # while it runs
+
+    @property
+    def seconds(self) -> float:
+        """How long training took, up to now if it still goes on."""
+        return self._earlier + (0.0 if self._start is None else time.monotonic() - self._start)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._start = time.monotonic()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        self._earlier, self._start = self.seconds, None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._earlier = state_dict["seconds"]

@@ -1,0 +1,189 @@
+"""What must hold before a run goes on from its last checkpoint, or a new one starts from another's."""
+
+import logging
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import Timer
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from autoencoder.callbacks.checkpoints import BestAndLast, ends_in_cut_epoch
+from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.data.sources import FOLDERS, TITLES, find_files
+from autoencoder.errors import InputError
+from autoencoder.models.module import AutoencoderModule
+from autoencoder.paths import absolute
+from autoencoder.runs.checkpoints import read_checkpoint
+from autoencoder.runs.folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+def read_last(folder: RunFolder) -> dict[str, Any]:
+    """The checkpoint that a run goes on from.
+
+    Raises: InputError if it is broken, with what can be done then.
+    """
+    try:
+        checkpoint = read_checkpoint(folder.last)
+        if not {"loops", "optimizer_states", "optimizer", "global_step"} <= checkpoint.keys():
+            raise InputError(f"ckpt_path={folder.last} holds weights alone")
+        return checkpoint
+    except InputError as error:
+        remedy = f"a new run may start from {folder.best}, with ckpt_path" if folder.best.is_file() else "start anew"
+        raise InputError(f"{error}; {folder.path} cannot go on: {remedy}") from None
+
+
+def check_goes_on(
+    path: Path,
+    checkpoint: dict[str, Any],
+    module: AutoencoderModule,
+    datamodule: ImageDataModule,
+    trainer: Trainer,
+    callbacks: Mapping[str, Callback],
+    changed: Collection[str],
+) -> None:
+    """Holds a run's last checkpoint against what is to go on from it.
+
+    Args:
+        path: where it is.
+        datamodule: set up.
+        callbacks: of this run, by their names in the config.
+        changed: the names of the settings that are not as they were.
+    Raises: InputError if it was trained with another network, on other images or with another optimiser, if it is
+        beyond the Trainer's limits, or if a setting has changed that a callback or schedule keeps in its own state.
+    """
+    if not any(isinstance(callback, BestAndLast) for callback in callbacks.values()):
+        raise InputError(
+            "a run that goes on writes its checkpoints anew: take callbacks.checkpoints back, or start a new run with "
+            f"ckpt_path={path}"
+        )
+    _check_best(path.with_name("best.ckpt"))
+    datamodule.load_state_dict(checkpoint["ImageDataModule"])
+    _check_network(path, checkpoint, module)
+    optimizer = _check_optimizer(path, checkpoint, module)
+    had_finished = (RunFolder(path.parents[1]).read_metrics() or {}).get("status") == "finished"
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+    whole_epochs = epochs["processed"] - ends_in_cut_epoch(checkpoint)
+    limits = [
+        ("trainer.max_epochs", trainer.max_epochs, epochs["started"], whole_epochs),
+        ("trainer.max_steps", trainer.max_steps, checkpoint["global_step"], checkpoint["global_step"]),
+    ]
+    for key, limit, begun, _ in limits:
+        if limit is not None and 0 <= limit < begun:
+            raise InputError(f"{key}={limit} is less than the {begun} that the run has behind it: set {begun} or more")
+    for key, limit, _, done in limits:
+        if had_finished and limit is not None and 0 <= limit <= done:
+            raise InputError(f"the run has finished with {key}={limit}, and nothing is left to train: set more")
+    states = checkpoint.get("callbacks", {})
+    _check_time_is_left(states, trainer)
+    for key in changed:
+        group, name, setting = (*key.split("."), "", "")[:3]
+        state = states.get(callbacks[name].state_key, {}) if group == "callbacks" and name in callbacks else {}
+        if setting in state:
+            raise InputError(
+                f"{key} cannot be changed on the way, since the callback keeps it in its state: leave it out, take the "
+                f"callback away with ~callbacks.{name}, or start a new run with ckpt_path={path}"
+            )
+    scheduler = module.make_scheduler(optimizer, 1)
+    of_schedule = [key for key in changed if key.startswith(("optimizer.", "scheduler.", "trainer.max_"))]
+    if of_schedule and not isinstance(scheduler, LambdaLR):
+        raise InputError(
+            f"{of_schedule[0]} cannot be changed on the way, since {type(scheduler).__name__} keeps it in its state: "
+            f"leave it out, or start a new run with ckpt_path={path}"
+        )
+
+
+def data_of_run(checkpoint: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data's config for a run that goes on: the set that it began with, from where it was if not from there."""
+    trained, run_had = checkpoint["ImageDataModule"], checkpoint.get("datamodule_hyper_parameters", {})
+    if "data_dir" not in data or trained["dataset"] not in TITLES:  # a data module of the user's own
+        return dict(data)
+    settings = {**data, "offline_fallback": False, "dataset": trained["dataset"], "val_size": trained["val_size"]}
+    if trained["dataset"] in FOLDERS:
+        for folder in (data["data_dir"], run_had.get("data_dir", data["data_dir"])):
+            with suppress(OSError):  # a folder that must not be searched
+                if find_files(trained["dataset"], absolute(folder)):
+                    settings["data_dir"] = folder
+                    break
+    return settings
+
+
+def _check_best(path: Path) -> None:
+    """Raises: InputError for a broken best.ckpt: a run that went on would have no weights of its best epoch."""
+    try:
+        if path.is_file():
+            read_checkpoint(path)
+    except InputError as error:
+        raise InputError(
+            f"{error}; the run can only go on without it: delete it, and the best of the epochs to come is kept"
+        ) from None
+
+
+def _check_time_is_left(states: Mapping[str, Any], trainer: Trainer) -> None:
+    """Raises: InputError if a run has had all the time that `trainer.max_time` gives it."""
+    for callback in getattr(trainer, "callbacks", []):
+        elapsed = states.get(callback.state_key, {}).get("time_elapsed", {}).get("train")
+        if isinstance(callback, Timer) and elapsed is not None:
+            left = callback.time_remaining()  # all of it: its state is not loaded yet
+            if left is not None and left <= elapsed:
+                raise InputError(
+                    f"the run has trained for {elapsed:.0f} s, and trainer.max_time gives it {left:.0f} s in all: "
+                    "set trainer.max_time to more, or to null"
+                )
+
+
+def start_from(path: str | Path, module: AutoencoderModule) -> None:
+    """Gives a new run the weights and the optimiser's state of a checkpoint, and nothing else of it.
+
+    Of a checkpoint of weights alone, the optimiser starts anew. The log says which.
+    Raises: InputError if it was trained with another network or another optimiser.
+    """
+    checkpoint = read_checkpoint(path)
+    _check_network(path, checkpoint, module)
+    states = checkpoint.get("optimizer_states")
+    if states:
+        _check_optimizer(path, checkpoint, module)
+        module.first_optimizer_state = states[0]["state"]
+    module.load_state_dict(checkpoint["state_dict"])
+    log.info("a new run, from the weights %sof %s", "and the optimiser's state " if states else "", path)
+
+
+def _check_network(path: str | Path, checkpoint: dict[str, Any], module: AutoencoderModule) -> None:
+    for name, value in module.hparams.items():
+        trained = checkpoint["hyper_parameters"].get(name)
+        if trained != value:
+            setting = f"set model.{name}={str(trained).replace(' ', '')}"
+            remedy = "take such images" if name == "image_shape" else setting
+            raise InputError(
+                f"checkpoint {path} was trained with {name} {trained}, this model has {value}: "
+                f"{remedy} or start a new run"
+            )
+    _check_layers(path, checkpoint["state_dict"], module)
+
+
+def _check_layers(path: str | Path, weights: Mapping[str, Tensor], module: AutoencoderModule) -> None:
+    """Raises: InputError for weights of other layers than the module's: its class has changed since."""
+    theirs, ours = ({name: list(one.shape) for name, one in each.items()} for each in (weights, module.state_dict()))
+    for name in [*ours, *theirs]:
+        if theirs.get(name) != ours.get(name):
+            raise InputError(
+                f"checkpoint {path} has {name} {theirs.get(name, 'not at all')}, the {type(module).__name__} of now "
+                f"{ours.get(name, 'not at all')}: it is of another version of that class, bring it back or train anew"
+            )
+
+
+def _check_optimizer(path: str | Path, checkpoint: dict[str, Any], module: AutoencoderModule) -> Optimizer:
+    optimizer = module.make_optimizer(module)
+    name = type(optimizer).__name__
+    if checkpoint["optimizer"] != name:
+        raise InputError(
+            f"checkpoint {path} was trained with the optimizer {checkpoint['optimizer']}, this run has {name}: "
+            f"set optimizer={checkpoint['optimizer'].lower()} or start a new run"
+        )
+    return optimizer

@@ -1,0 +1,145 @@
+"""Progress: one line that moves in a terminal, with a plain line an epoch above it; the plain lines alone elsewhere."""
+
+import logging
+import sys
+from math import isfinite
+from typing import TextIO
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Column
+from rich.text import Text
+
+from autoencoder.callbacks.step_hooks import idle_in_steps
+from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.models.module import AutoencoderModule
+
+log = logging.getLogger(__name__)
+
+ERRORS = ("train/mse", "val/mse")
+STEPS_A_MOVE = 10  # batches between two moves of the bar: to move it in every step would slow short steps down
+DRAWN_A_SECOND = 4  # rich's ten take the training's cores away for some 3 % of the time
+
+
+@idle_in_steps
+class Progress(Callback):
+    """A bar over the whole run where the output is a terminal, and a line with the errors after each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Bar | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not (trainer.is_global_zero and sys.stdout and sys.stdout.isatty()):
+            return
+        datamodule = getattr(trainer, "datamodule", None)
+        batch_size = datamodule.batch_size * trainer.world_size if isinstance(datamodule, ImageDataModule) else None
+        self._bar = make_bar(Console(), batch_size)
+        self._bar.add_task(
+            _epoch_of(trainer, trainer.current_epoch + 1),
+            total=_batches_of_run(trainer),
+            completed=trainer.fit_loop.epoch_loop.total_batch_idx + 1,
+            errors="",
+        )
+        terminal = sys.stdout
+        self._bar.start()
+        _send_log_lines(terminal, sys.stdout)  # which the bar has replaced, so as to draw itself below them
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], description=_epoch_of(trainer, trainer.current_epoch + 1))
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        if self._bar and trainer.fit_loop.epoch_loop.total_batch_idx % STEPS_A_MOVE == 0:
+            self._bar.update(self._bar.task_ids[0], completed=trainer.fit_loop.epoch_loop.total_batch_idx + 1)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        measured = pl_module.epoch_errors() if isinstance(pl_module, AutoencoderModule) else {}  # in all processes
+        if not trainer.is_global_zero:
+            return
+        errors = {name: f"{measured[name]:.4f}" for name in ERRORS if name in measured}
+        if self._bar:
+            short = " ".join(f"{name.partition('/')[0]} {error}" for name, error in errors.items())
+            completed = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+            self._bar.update(self._bar.task_ids[0], completed=completed, errors=short)
+        epoch = _epoch_of(trainer, trainer.current_epoch + 1)
+        log.info("  ".join([epoch, *(f"{name} {error}" for name, error in errors.items())]))
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar:
+            above_bar = sys.stdout
+            self._bar.stop()
+            _send_log_lines(above_bar, sys.stdout)
+            self._bar = None
+
+
+class Speed(ProgressColumn):
+    """Images a second, of late; batches where `batch_size` is not known."""
+
+    def __init__(self, batch_size: int | None) -> None:
+        super().__init__(Column(no_wrap=True))
+        self.batch_size = batch_size
+
+    def render(self, task: Task) -> Text:
+        unit = "images/s" if self.batch_size else "batches/s"
+        speed = f"{task.speed * (self.batch_size or 1):,.0f}" if task.speed else "–"
+        return Text(f"{speed:>7} {unit}", style="cyan")
+
+
+class TimeLeft(ProgressColumn):
+    """Until the run's last batch, as 0:09 or 1:02:03."""
+
+    def render(self, task: Task) -> Text:
+        seconds = task.time_remaining
+        if seconds is None:
+            return Text("–:–– left")
+        minutes, seconds = divmod(int(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return Text(f"{hours}:{minutes:02d}:{seconds:02d} left" if hours else f"{minutes}:{seconds:02d} left")
+
+
+def make_bar(console: Console, batch_size: int | None) -> Bar:
+    """The moving line, on `console`: epoch, bar, share, speed, time left and the last errors; it goes when it ends.
+
+    Its tasks count batches and have a field `errors`, a short text. At 80 columns nothing wraps.
+    """
+    return Bar(
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=None),  # what is left of the line
+        TextColumn("{task.percentage:>3.0f}%", table_column=Column(no_wrap=True)),
+        Speed(batch_size),
+        TimeLeft(Column(no_wrap=True)),
+        TextColumn("{task.fields[errors]}", style="green", table_column=Column(no_wrap=True)),
+        console=console,
+        transient=True,
+        refresh_per_second=DRAWN_A_SECOND,
+    )
+
+
+def _epoch_of(trainer: Trainer, epoch: int) -> str:
+    """`epoch  3/10`, or `epoch 3` where no last one is set."""
+    last = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
+    return f"epoch {epoch:>{len(str(last))}}/{last}" if last else f"epoch {epoch}"
+
+
+def _batches_of_run(trainer: Trainer) -> float | None:
+    """How many batches the whole run has, None where that is open."""
+    epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else float("inf")
+    steps = trainer.max_steps * trainer.accumulate_grad_batches if trainer.max_steps > 0 else float("inf")
+    batches = min(epochs * trainer.num_training_batches, steps)
+    return batches if isfinite(batches) else None
+
+
+def _send_log_lines(before: TextIO, after: TextIO) -> None:
+    """Makes the logging that wrote to the stream `before` write to `after`."""
+    for handler in logging.root.handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is before:
+            handler.setStream(after)

@@ -1,0 +1,185 @@
+"""Holds a composed config against the signatures of what it builds, before any of it is imported.
+
+A setting's name, type and limits have one home: the typed signature of the class or function that
+takes it.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from autoencoder.cli.errors import arguments_of, groups, missing_group, unknown_key
+from autoencoder.cli.signatures import Signature, any_signature, names_beside, signature_in, signature_of
+from autoencoder.cli.spelling import did_you_mean, dotted_keys
+from autoencoder.errors import InputError
+from autoencoder.limits import STRICT
+
+BUILT = ("model", "data", "optimizer", "scheduler", "trainer")  # groups that are one part, each with a `_target_`
+COLLECTIONS = ("callbacks", "logger")  # groups of parts; null for one that is switched off
+HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+
+
+def check_config(config: Mapping[str, Any], entry_point: Path, function: str, given: Collection[str] = ()) -> None:
+    """Checks a resolved config: its top-level keys, and every part with a `_target_` in it.
+
+    Args:
+        config: plain dicts, lists and values, interpolations resolved.
+        entry_point: the file whose `function` takes the top-level keys as its arguments.
+        given: arguments of that function that are no settings.
+    Raises:
+        InputError: for the first unknown key, wrong type or value out of its limits.
+    """
+    own_keys = signature_in(entry_point, function)
+    if own_keys is None:
+        raise ValueError(f"`entry_point` {entry_point} has no function {function}")
+    if HydraConfig.initialized() and "hydra" not in HydraConfig.get().runtime.choices:
+        raise InputError(missing_group("hydra"))
+    single = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN
+    if single and (sweep := HydraConfig.get().runtime.choices.get("sweep")):
+        raise InputError(f"sweep={sweep} is of several runs: add -m, or leave it out")
+    known = list(dotted_keys(config))
+    for name in own_keys.required:
+        if name in given:
+            continue
+        if name not in config or (name in BUILT and "_target_" not in (config[name] or {"_target_": None})):
+            raise InputError(
+                missing_group(name)
+                if name in groups()
+                else f"{name} is not set: leave out ~{name}, or add it with +{name}=VALUE"
+            )
+    settings = {name: node for name, node in own_keys.parameters.items() if name not in given}
+    _check_arguments("", config, own_keys._replace(parameters=settings), known)
+    for name in COLLECTIONS:
+        for member, part in (config.get(name) or {}).items():
+            if part and not isinstance(part, Mapping):
+                raise InputError(
+                    f"{name}.{member} must be a group of settings with a _target_, the class to build, got {part!r}: "
+                    f"to leave it out, {name}.{member}=null"
+                )
+            if part and "_target_" not in part:
+                raise InputError(
+                    f"{name}.{member} has no _target_, the class to build: add +{name}.{member}._target_=MODULE.CLASS, "
+                    f"or leave it out{did_you_mean(f'{name}.{member}', set(config[name]) - {member})}"
+                )
+    for path, part in _parts(config, ""):
+        _check_arguments(path, part, _signature(path, part["_target_"]), known)
+
+
+def _signature(path: str, target: Any) -> Signature:
+    """The signature of a part's `_target_`; imported only where its source does not tell whether it is there.
+
+    Raises: InputError if it is not there or cannot be imported, with the cause.
+    """
+    if not isinstance(target, str):
+        raise InputError(f"{path}._target_ must be the name of a class or function, MODULE.NAME, got {target!r}")
+    signature = signature_of(target)
+    if signature:
+        return signature
+    names, are_all = names_beside(target)
+    reason = "; check its spelling"
+    if not are_all:
+        try:
+            _import(target)
+        except Exception as error:  # whatever importing it raises is the reason
+            reason = f" ({type(error).__name__}: {' '.join(str(error).split())})"
+        else:
+            return any_signature()
+    near = did_you_mean(target, names)
+    raise InputError(f"{path}._target_: there is no {target!r} to be found{reason}{near}")
+
+
+def _import(target: str) -> Any:
+    """What a dotted name stands for: something in a module, or in a class there."""
+    home, _, name = target.rpartition(".")
+    if not home:
+        raise ImportError("it is to be written MODULE.NAME")
+    try:
+        return getattr(import_module(home), name)
+    except ModuleNotFoundError as error:
+        if not (error.name and home.startswith(error.name) and "." in home):  # something that it imports is missing
+            raise
+        return getattr(_import(home), name)
+
+
+def with_image_shape(model: Mapping[str, Any], image_shape: Sequence[int]) -> dict[str, Any]:
+    """A model's config with the shape of the images that it is to be trained on, if it takes one.
+
+    Args: model, its config; image_shape, channels, height and width of the data.
+    Raises: InputError if the config has another shape.
+    """
+    wanted = model.get("image_shape")
+    if wanted is not None and list(wanted) != list(image_shape):
+        raise InputError(
+            f"model.image_shape is {list(wanted)}, but the images are {list(image_shape)} "
+            "(channels, height, width): leave model.image_shape out, or name other images with data or DATA_DIR"
+        )
+    takes_one = "image_shape" in model or "image_shape" in arguments_of(model.get("_target_"))
+    return {**model, "image_shape": list(image_shape)} if takes_one else dict(model)
+
+
+def _parts(node: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every mapping with a `_target_`, with its path in the config."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from _parts(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _parts(value, f"{path}.{index}")
+
+
+def _check_arguments(path: str, arguments: Mapping[str, Any], signature: Signature, known: Iterable[str]) -> None:
+    for key, value in arguments.items():
+        full_key = f"{path}.{key}" if path else str(key)
+        is_built = next(_parts(value, ""), None) is not None  # or is a list of what is built
+        if key in HYDRA_KEYS:
+            continue
+        if key not in signature.parameters:
+            if signature.takes_any_keyword:
+                continue
+            elsewhere = [one for one in known if one != full_key and not one.startswith(f"{full_key}.")]
+            raise InputError(unknown_key(full_key, list(signature.parameters), elsewhere))
+        if is_built:
+            continue
+        try:
+            TypeAdapter(signature.annotation(key), config=STRICT).validate_python(value)
+        except PydanticUserError:  # an annotation that only its own library can read
+            continue
+        except ValidationError as error:
+            if isinstance(value, Mapping) and all(len(fault["loc"]) == 1 for fault in error.errors()):  # one in a group
+                name = error.errors()[0]["loc"][0]
+                full_key, value = f"{full_key}.{name}", value.get(name)
+            raise InputError(f"{full_key} {_explain(error, value)}") from None
+    missing = [name for name in signature.required if name not in arguments]
+    if path and missing and not arguments.keys() & {"_partial_", "_args_"}:
+        added = " ".join(f"+{path}.{name}=VALUE" for name in missing)
+        raise InputError(f"{path} is a {arguments['_target_']}, which needs {' and '.join(missing)}: add {added}")
+
+
+def _explain(error: ValidationError, value: Any) -> str:
+    """What a value must be, what it is, and how it is written where that is the mistake."""
+    faults = error.errors()
+    kinds = {fault["type"] for fault in faults}
+    if "string_too_short" in kinds:
+        return "must not be empty: leave it out, or give the variable a value that it is taken from"
+    wants_list = all(
+        fault["type"] == "list_type" or fault.get("ctx", {}).get("class") == "Sequence" for fault in faults
+    )
+    if wants_list and value is not None and not isinstance(value, Mapping):
+        return f"must be a list: [{value}], got {value!r}"
+    allowed = " or ".join(dict.fromkeys(fault["msg"].replace("Input should be", "must be") for fault in faults))
+    hint = ""
+    if "bool_type" in kinds:
+        hint = ": write true or false"
+    elif isinstance(value, list) and all(fault["loc"] == () for fault in faults):
+        hint = ": one value, without brackets"
+    elif "dict_type" in kinds:
+        hint = ": a group of settings"
+    return f"{allowed}, got {value!r}{hint}"

@@ -1,0 +1,334 @@
+"""Errors that the user can put right, shown as one line without a traceback."""
+
+import errno
+import logging
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from autoencoder.cli.library_errors import said_by_lightning
+from autoencoder.cli.signatures import signature_of
+from autoencoder.cli.spelling import did_you_mean, dotted_keys
+from autoencoder.errors import InputError
+from autoencoder.paths import assignment
+from autoencoder.runs.folder import RunFolder, remove_unused_folders
+
+log = logging.getLogger(__name__)
+
+OPTIONAL_LOGGERS = ("wandb", "mlflow")  # the extras of pyproject.toml
+
+
+@contextmanager
+def one_line_errors(keep_going: bool = False) -> Iterator[None]:
+    """Ends the process with one line on stderr for a mistake in the input, or for Ctrl-C; bugs keep their traceback.
+
+    Args:
+        keep_going: log the error, a bug's traceback too, and go on: for one job of a sweep.
+    Raises:
+        SystemExit: with code 1 after a mistake in the input, 130 after Ctrl-C.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
+    try:
+        check_letters(*sys.argv, os.environ.get("DATA_DIR", ""), os.getcwd())  # noqa: PTH109, a string is what is read
+        yield
+    except SystemExit as stop:
+        if type(stop).__name__ == "SIGTERMException":  # Lightning's, with an exit code of 0
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
+    except BaseException as error:
+        if _comes_of_a_stop(error):
+            remove_unused_folders()
+            number = EarlyStop.signum or signal.SIGINT
+            print(f"stopped by {'Ctrl-C' if number == signal.SIGINT else signal.Signals(number).name}", file=sys.stderr)
+            raise SystemExit(128 + number) from None
+        if not isinstance(error, Exception):
+            raise
+        line = explain(error)
+        if line is None and not keep_going:
+            _log_to_files(error)
+            raise
+        if line is not None and not keep_going:
+            remove_unused_folders()
+        if line is not None and not isinstance(error, InputError):  # a library's words, which may leave a question
+            _log_to_files(error)
+        if logging.root.handlers:  # inside a job: for the console and for the job's own log file
+            log.error("error: %s", line or _kind(error), exc_info=None if line else error)
+        else:
+            print(f"error: {line}", file=sys.stderr)
+        if not keep_going:
+            raise SystemExit(1) from None
+
+
+@contextmanager
+def removed_if_refused(path: str) -> Iterator[None]:
+    """Leaves no new folder `path` behind when what runs within is refused or stopped; after a bug its log stays."""
+    folder = RunFolder(path)
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) or explain(error):
+            folder.remove_if_made()
+        raise
+
+
+class EarlyStop:
+    """Ctrl-C, SIGTERM or SIGHUP before training listens to them: raised as KeyboardInterrupt.
+
+    Some modules swallow it while they are imported, and fail in another way later, or not at all.
+    """
+
+    signum: int | None = None
+
+    @classmethod
+    def watch(cls) -> None:
+        """From now on; only for a process that ends on these signals as Python does by itself."""
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(signum) in (signal.default_int_handler, signal.SIG_DFL):
+                signal.signal(signum, cls._stop)
+
+    @classmethod
+    def check(cls) -> None:
+        """Raises: KeyboardInterrupt if there was one, and a module swallowed it."""
+        if cls.signum is not None:
+            raise KeyboardInterrupt
+
+    @classmethod
+    def _stop(cls, signum: int, frame: FrameType | None) -> None:
+        cls.signum = signum
+        raise KeyboardInterrupt
+
+
+def _comes_of_a_stop(error: BaseException | None) -> bool:
+    """Whether an error is Ctrl-C or another signal's, or what became of it in a library that was being imported."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None or EarlyStop.signum is not None
+
+
+def _log_to_files(error: Exception) -> None:
+    """Writes a bug's traceback into the job's log file, once; Python itself shows it on the console."""
+    if getattr(error, "is_in_log", False):
+        return
+    error.is_in_log = True  # type: ignore[attr-defined]  # for the next `one_line_errors` around this one
+    details = (type(error), error, error.__traceback__)
+    record = logging.LogRecord(__name__, logging.ERROR, __file__, 0, "error: %s", (_kind(error),), details)
+    for handler in logging.root.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
+
+
+def _kind(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def explain(error: BaseException) -> str | None:
+    """One line for an error whose remedy is the user's, None for a bug."""
+    family = type(error).__module__.split(".")[0]
+    if isinstance(error, InputError):
+        return _fold(str(error))
+    if type(error).__name__ == "InstantiationException":  # Hydra's wrapper: the cause says it better
+        return _explain_building(error)
+    if family in ("hydra", "omegaconf"):
+        return _explain_composition(error)
+    taken = [word for word in sys.argv if re.fullmatch(r"[\w/@]+=(null|true|false|[\d.]+)", word)]
+    if "Config group override must be" in str(error) and taken:
+        return f"{taken[-1]}: a group takes the name of one of its files; no loggers: logger=[]"
+    if isinstance(error, ValueError | OSError) and _is_raised_by_hydra(error):  # a group without a name, a folder
+        return _fold(str(error))
+    if full := _disk_full(error):
+        where = f" {full.filename}" if full.filename else ""
+        return f"{full.strerror}{where}: make room, then go on with resume=RUN; what was saved before is whole"
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
+        return f"{error.filename}: {error.strerror}: change its rights, or name another folder"
+    if _is_lack_of_memory(error):
+        return _fold(f"out of memory, {error}: take a smaller model or data.batch_size")
+    if isinstance(error, ModuleNotFoundError) and (line := _explain_missing_package(str(error))):
+        return line
+    if type(error).__name__ in ("MisconfigurationException", "ValidationError"):  # Lightning's, pydantic's
+        if "No supported gpu backend found" in str(error):
+            return "trainer.accelerator=gpu: this machine has no GPU that torch can use; take trainer=cpu"
+        return _fold(str(error))
+    said = said_by_lightning(error)
+    return _fold(said) if said else None
+
+
+def _disk_full(error: BaseException | None) -> OSError | None:
+    """The error of a disk, or of the user's share of it, that has no room; torch raises another one on top of it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    """Whether Python, NumPy or torch, on a CPU or a GPU, could not have the memory that it asked for."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+
+
+def _explain_building(error: BaseException) -> str | None:
+    """What a part of the config raised while it was built; None for a bug in this package."""
+    cause = error.__cause__
+    if cause is None:
+        return _fold(str(error))
+    located = re.search(r"Error locating target '([^']+)'", str(error))
+    if located and isinstance(cause, ImportError) and _explain_missing_package(str(cause)) is None:
+        return _fold(f"{located[1]} cannot be imported: {_kind(cause.__cause__ or cause)}")
+    line = explain(cause)
+    if line is None and (isinstance(cause, ValueError) or _callers(cause)[-1:] != ["autoencoder"]):
+        target = re.search(r"target '(?:\w+\.)*(\w+)'", str(error))
+        said = str(cause) if isinstance(cause, ValueError) else _kind(cause)
+        line = _fold(f"{target[1] if target else 'a part of the config'} cannot be built: {said}")
+    return line
+
+
+def check_letters(*texts: str) -> None:
+    """Raises: InputError if a text, of the command line or a path, came in bytes that are no text to Python here.
+
+    Such bytes reach Python as lone surrogates, which no UTF-8 file, of the config's for one, can hold.
+    """
+    for text in texts:
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            encoding = sys.getfilesystemencoding()
+            remedy = "rename it" if encoding == "utf-8" else "set PYTHONUTF8=1 in the environment"
+            raise InputError(f"{text!a} has letters that are not in this locale's encoding, {encoding}: {remedy}")
+
+
+def _is_raised_by_hydra(error: BaseException) -> bool:
+    """Whether Hydra, before or after the run itself, was the last to call something."""
+    return _callers(error)[-1:] in (["hydra"], ["omegaconf"])
+
+
+def _callers(error: BaseException) -> list[str]:
+    """The packages on the way to where an error was raised, Python's own left out."""
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
+    packages = [module.split(".")[0] for module in modules]
+    return [package for package in packages if package not in sys.stdlib_module_names]
+
+
+def _explain_composition(error: BaseException) -> str:
+    """What Hydra refuses while it composes a config."""
+    # OmegaConf's own errors name the key; under a debugger or coverage they have a cause, which does not.
+    unknown = error if getattr(error, "full_key", None) else error.__cause__ or error
+    parent: Any = getattr(unknown, "parent_node", None)
+    kind, key = type(unknown).__name__, str(getattr(unknown, "full_key", ""))
+    if kind == "MissingMandatoryValue" and key:
+        return f"{key} is not set: give it a value, {key}=…"
+    if kind in ("ConfigAttributeError", "ConfigKeyError", "InterpolationKeyError") and hasattr(parent, "keys"):
+        name = str(getattr(unknown, "key", ""))
+        if (root := key.partition(".")[0]) in groups() and f"~{root}" in sys.argv:
+            return missing_group(root)
+        if kind == "InterpolationKeyError":
+            taken = [word for word in sys.argv if word.startswith("~")]
+            remedy = f"; leave out {' '.join(taken)}" if taken else ""
+            return f"{key} needs a setting that is not there: {_fold(str(unknown))}{remedy}"
+        arguments = arguments_of(parent.get("_target_"))
+        if name in arguments:
+            return f"'{key}' is not set in the config yet: to add it, write +{key}=VALUE"
+        group = key.rpartition(".")[0]
+        own = {key: value for key, value in _plain(parent).items() if key != "hydra"}
+        elsewhere = [*dotted_keys(own, group), *(f"{group}.{name}" for name in arguments if group)]
+        return unknown_key(key, [str(name) for name in own], elsewhere)
+    text = " ".join(dict.fromkeys(str(part) for part in (error, unknown) if str(part)))
+    if type(error).__name__ == "OverrideParseException" and "=" in str(word := getattr(error, "override", "")):
+        key, _, value = str(word).partition("=")
+        said = _fold(text.split("See https")[0])
+        if (key, value) != (key.strip(), value.strip()):
+            return f"{said}: write KEY=VALUE without spaces beside ="
+        return f"{said}; if the value is meant as it stands: {assignment(key, value)}"
+    text = re.sub(r"To append to your default list use \S+", "", text)  # for a group that a command does not have
+    said = _fold(re.sub(r"Config search path:(\n?\s*provider=.*)*", "", text)).rstrip(".")
+    return said + _which_option(unknown, text)
+
+
+def _plain(config: Any) -> dict[Any, Any]:
+    """A config's values as they are written, interpolations too."""
+    from omegaconf import OmegaConf
+
+    values: Any = OmegaConf.to_container(config, resolve=False)
+    return dict(values)
+
+
+def _which_option(error: BaseException, text: str) -> str:
+    """What was meant by the name of an option, or of a group, that is not there; or how to leave out a list."""
+    options = getattr(error, "options", None)
+    wanted = str(getattr(error, "missing_cfg_file", None) or "")
+    if options and "/" in wanted:
+        group, _, name = wanted.rpartition("/")
+        near = get_close_matches(name, [str(option) for option in options], 1)
+        return f"; did you mean {group}={near[0]}?" if near else ""
+    if unread := re.search(r"Could not load '(\w+)/(\S+)'", text):  # of a list, logger=[tensorboard,cvs]
+        return f": {unread[1]} takes {options_of(unread[1])}"
+    if deleted := re.search(r"Could not delete '(\w+)'", text):
+        return f": for none at all, write {deleted[1]}=[]" if deleted[1] in groups() else ""
+    if unmatched := re.search(r"Could not override '(\w+)'", text):
+        return of_train(unmatched[1]) or did_you_mean(unmatched[1], groups())
+    return ""
+
+
+def groups() -> list[str]:
+    """The groups of configs: the folders in configs/."""
+    folder = Path(os.environ.get("PROJECT_ROOT", "."), "configs")
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def of_train(group: str) -> str:
+    """What to say of a group that this command, which starts from a checkpoint, does not have; nothing in train.py."""
+    is_other = Path(sys.argv[0]).name in ("evaluate.py", "explore.py") and group in groups()
+    return f"; {group} is a setting of train.py, here the checkpoint brings its own" if is_other else ""
+
+
+def missing_group(name: str) -> str:
+    """The sentence for a group that a config needs and does not have."""
+    return (
+        f"the config has no '{name}', which a run needs: leave out ~{name}, or write {name}=NAME ({options_of(name)})"
+    )
+
+
+def options_of(group: str) -> str:
+    """The names that a group of configs may be set to."""
+    folder = Path(os.environ.get("PROJECT_ROOT", "."), "configs", group)
+    return ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+
+
+def _explain_missing_package(message: str) -> str | None:
+    """What to install for a logger that is an extra, None for any other import that fails."""
+    for package in OPTIONAL_LOGGERS:
+        if re.search(rf"\b{package}\b", message):
+            return (
+                f"logger={package} needs the package {package}, which is not installed: "
+                f"pip install -e '.[{package}]' in the checkout's .venv, or leave out logger={package}"
+            )
+    return None
+
+
+def arguments_of(target: str | None) -> list[str]:
+    """The arguments that a config's `_target_` takes."""
+    signature = signature_of(target) if target else None
+    return list(signature.parameters) if signature else []
+
+
+def unknown_key(key: str, allowed: list[str], elsewhere: Iterable[str] = ()) -> str:
+    """The sentence for a key that no part of the config has; `elsewhere`, the dotted keys that it has."""
+    public = [name for name in allowed if not name.startswith("_") and name != "hydra"]
+    places = public if "." in key else [*public, *groups()]
+    listed = ", ".join(sorted(public)) or "no keys"
+    if key in groups() and (hint := of_train(key)):
+        return f"unknown key '{key}': allowed there are {listed}{hint}"
+    return f"unknown key '{key}': allowed there are {listed}{did_you_mean(key, places, elsewhere)}"
+
+
+def _fold(text: str) -> str:
+    """One line of a message that a library spread over several."""
+    text = re.sub(r"For further information visit \S+|\x1b\[\d*m", "", text)
+    text = re.sub(r"\s*(full_key|object_type|reference_type)[:=].*", "", text)
+    return re.sub(r"\s+", " ", text).strip()

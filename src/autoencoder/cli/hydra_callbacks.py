@@ -1,0 +1,116 @@
+"""What Hydra calls before a run and after a sweep: no run is written over, and a sweep ends with a table."""
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from autoencoder.cli.errors import explain
+from autoencoder.cli.resume import find_start, resolved
+from autoencoder.errors import InputError
+from autoencoder.paths import absolute
+from autoencoder.runs.folder import RunFolder, note_sweep
+from autoencoder.runs.processes import is_first_process
+from autoencoder.runs.sweep_table import BEST_BY, best_job, checkpoint_of, find_jobs, format_table, logs_of
+
+
+def heard(hook: Callable[..., None]) -> Callable[..., None]:
+    """A hook whose own failure ends the process; Hydra makes a warning of it, and an exit code of 0."""
+
+    @wraps(hook)
+    def call(*arguments: Any, **keywords: Any) -> None:
+        try:
+            hook(*arguments, **keywords)
+        except Exception as error:
+            line = explain(error) or " ".join(f"{type(error).__name__}: {error}".split())
+            raise SystemExit(f"error: {hook.__qualname__} failed, {line}") from error
+
+    return call
+
+
+def refuse_other_working_folder(config: DictConfig) -> None:
+    """Raises: SystemExit with code 1 if Hydra would change the working folder, from which paths are meant."""
+    if config.hydra.job.chdir:
+        raise SystemExit("error: hydra.job.chdir=true would change what your paths mean: leave it out")
+
+
+class KeepFinishedRuns(Callback):
+    """Ends the process before Hydra writes into a folder that holds another run, or in which one is at work."""
+
+    @heard
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Raises: SystemExit with code 1 and one line."""
+        refuse_other_working_folder(config)
+        HydraConfig.instance().set_config(config)
+        folder = RunFolder(config.hydra.run.dir)
+        try:
+            if "resume" not in config:  # a command that trains nothing
+                if folder.best.exists() or folder.last.exists():
+                    raise InputError(f"{folder.path} is the folder of a run: leave out hydra.run.dir, or name another")
+                folder.make()
+            elif is_first_process():
+                if folder.is_taken():
+                    find_start(folder, resolved(config, folder))
+                folder.hold()
+        except InputError as error:
+            raise SystemExit(f"error: {error}") from None
+        except OSError as error:
+            raise SystemExit(f"error: hydra.run.dir={folder.path} cannot be a run's folder: {error}") from None
+
+
+class SweepTable(Callback):
+    """Prints a row for each job of a sweep of any command, from the files in its folder, whichever process ran it."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[Path, list[str]]] = []  # by this process: folder, overrides
+
+    @heard
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Raises: SystemExit with code 1 for what a sweep would pass over in silence."""
+        refuse_other_working_folder(config)
+        overrides: Any = OmegaConf.to_container(config.hydra.overrides, resolve=False)
+        several = [word for word in overrides["task"] if word.startswith("sweep=") and "," in word]
+        if several:
+            raise SystemExit(f"error: {several[0]}: one at a time; a sweep over both writes their keys, -m KEY=A,B …")
+        if is_first_process() and any(word.startswith("hydra.run.dir=") for word in overrides["hydra"]):
+            raise SystemExit("error: hydra.run.dir is the folder of a single run: with -m it is hydra.sweep.dir")
+        note_sweep(config.hydra.sweep.dir)
+
+    @heard
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Notes where a job of a sweep is at work, for a job that fails before it leaves a file."""
+        self.started.append((Path(config.hydra.runtime.output_dir), list(config.hydra.overrides.task)))
+
+    @heard
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Raises: SystemExit with code 1 if a job failed or was stopped, or if jobs wrote over each other's files."""
+        if not is_first_process():  # it has a folder of its own, which stays empty
+            return
+        sweep_dir = absolute(config.hydra.sweep.dir)
+        jobs = find_jobs(sweep_dir, dict(self.started), config.hydra.output_subdir)
+        if not jobs:
+            raise SystemExit(f"error: no job left anything in {sweep_dir}")
+        print(format_table(jobs))
+        best = best_job(jobs)
+        if best and (checkpoint := checkpoint_of(best)):
+            print(f"best by {BEST_BY}: job {best.name}, {os.path.relpath(checkpoint)}")
+        print(f"files in {os.path.relpath(sweep_dir)}")
+        folders = [folder for folder, _ in self.started]
+        if len(folders) > len(set(folders)):
+            raise SystemExit(
+                f"error: {len(folders)} jobs shared {len(set(folders))} folders, and each wrote over another's files: "
+                "let hydra.sweep.subdir hold ${hydra.job.num}, as it does by default"
+            )
+        unfinished = [job for job in jobs if job.status != "finished"]
+        if unfinished:
+            names = ", ".join(f"{job.name} {job.status}" for job in unfinished)
+            logs = logs_of(unfinished)
+            raise SystemExit(
+                f"error: {len(unfinished)} of {len(jobs)} jobs did not finish ({names})"
+                + (f": see {logs[0]}" if logs else "")
+            )

@@ -1,0 +1,171 @@
+"""How a command starts and ends fast: nothing is copied, collected or taken apart of which nothing comes.
+
+Of the seconds that `import lightning` takes, the garbage collector has a fifth: it walks over all objects again and
+again, of which none is garbage; another fifth goes to `scipy.signal`, which nothing uses. Taking the objects apart at
+the interpreter's end, one by one, takes a second more. Hydra spends a third of `--help` on copies of its registry of
+configs.
+"""
+
+import atexit
+import gc
+import io
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+from autoencoder.cli.errors import EarlyStop, missing_group
+from autoencoder.paths import expand_homes
+
+OPTIONS = (  # Hydra's
+    *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--info"),
+    *("--shell-completion", "--config-path", "--config-name", "--config-dir", "--experimental-rerun"),
+)
+BUFFERED = (io.TextIOWrapper, io.BufferedWriter)  # what a file open for writing is made of
+
+
+@contextmanager
+def short_process() -> Iterator[None]:
+    """Around a command's main function: garbage is kept until `imports_done`, and the process ends without teardown.
+
+    It ends after all exit handlers registered since, with its logs closed and all files flushed that were opened after
+    `imports_done`; a bug, or Ctrl-C, ends it in Python's own way.
+    """
+    code: int | None = None
+
+    def leave() -> None:
+        if code is None:
+            gc.unfreeze()
+            return
+        logging.shutdown()
+        opened = gc.get_objects() if gc.isenabled() else []  # none by us, where the config alone ended the command
+        for stream in (sys.stdout, sys.stderr, *(thing for thing in opened if type(thing) in BUFFERED)):
+            if stream and not stream.closed:  # None: the command was started with it closed
+                stream.flush()
+        os._exit(code)
+
+    logging.raiseExceptions = False  # a console that takes no more lines is no reason for a traceback each
+    write_in_any_encoding()
+    outlive_readers()
+    sys.argv[1:] = expand_homes(options_first(sys.argv[1:]))
+    EarlyStop.watch()
+    keep_one_config_store()
+    sys.modules.setdefault("scipy.signal", ScipySignal("scipy.signal"))
+    gc.disable()
+    atexit.register(leave)
+    try:
+        yield
+        code = 0
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        if EarlyStop.signum is not None:  # half imported: the exit handlers of such modules fail
+            leave()
+        raise
+
+
+def options_first(arguments: Sequence[str]) -> list[str]:
+    """A command's arguments, with `-m` before all settings: Hydra's parser takes none after it otherwise.
+
+    Raises: SystemExit with one line for a setting that is written as an option, `--max_epochs=3`, and for `~hydra`,
+        without which Hydra makes a folder elsewhere before anything can refuse it.
+    """
+    for argument in arguments:
+        if argument == "~hydra":
+            raise SystemExit(f"error: {missing_group('hydra')}")
+        name = argument.partition("=")[0]
+        if name.startswith("--") and not any(option.startswith(name) for option in OPTIONS):
+            setting = argument.lstrip("-").replace("-", "_") + "=VALUE" * ("=" not in argument)
+            raise SystemExit(f"error: there is no option {name}: settings have no dashes, write {setting}")
+    return sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
+
+
+def outlive_readers() -> None:
+    """Lets a command go on, and end as it would, when what reads its output has gone, as `| head` does."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            setattr(sys, name, Unread.of(stream))
+
+
+class Unread(io.TextIOWrapper):
+    """An output stream that writes into nothing from when its reader is gone, instead of raising BrokenPipeError."""
+
+    @classmethod
+    def of(cls, stream: io.TextIOWrapper) -> "Unread":
+        """The same stream, with the same encoding and buffering."""
+        return cls(
+            stream.buffer,
+            encoding=stream.encoding,
+            errors=stream.errors,
+            line_buffering=stream.line_buffering,
+            write_through=stream.write_through,
+        )
+
+    def write(self, text: str, /) -> int:
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            self._turn_away()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self._turn_away()
+            super().flush()
+
+    def _turn_away(self) -> None:
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), self.fileno())
+
+
+def write_in_any_encoding() -> None:
+    """Letters that the terminal's encoding lacks are written as their code, \\u2013 for a dash, and end no run."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def keep_one_config_store() -> None:
+    """Makes a deep copy of Hydra's `ConfigStore` the store itself, as befits a singleton.
+
+    Hydra copies its sources of configs, this store among them, for each group that it lists; what it loads from the
+    store, it copies by itself, so nothing that is shared is changed.
+    """
+
+    def itself(store: ConfigStore, memo: dict[int, object]) -> ConfigStore:
+        return store
+
+    ConfigStore.__deepcopy__ = itself  # type: ignore[attr-defined]
+
+
+class ScipySignal(ModuleType):
+    """Stands for `scipy.signal` until something of it is used, and then for good leaves its place to it.
+
+    Lightning imports torchmetrics, which imports it to ask whether it has `hamming`, for a package that few have.
+    """
+
+    hamming = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # `inspect` looks for the file of every module
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
+
+
+def imports_done() -> None:
+    """Within `short_process`, collects garbage from now on, but never looks at what was imported; else does nothing."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
+        EarlyStop.check()

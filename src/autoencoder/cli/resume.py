@@ -1,0 +1,252 @@
+"""What a start into a run's folder means: a new run, going on with one, or the report of a finished one."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from autoencoder.errors import InputError
+from autoencoder.paths import absolute, assignment, expand_home, quoted, shown
+from autoencoder.runs.folder import RunFolder, check_changes, differences, write_metrics, write_whole
+from autoencoder.runs.processes import is_first_process
+
+log = logging.getLogger(__name__)
+
+KEPT_HYDRA_SETTINGS = "hydra.searchpath="  # of a run's command, besides the settings of the run itself
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a run starts in its folder.
+
+    Attributes:
+        folder: the run's.
+        goes_on: from the folder's own last.ckpt.
+        changes: settings that differ from those that the run had, by name: before, now.
+        finished: the metrics of a run that has finished with the same settings; it is not run again.
+        config: the config to be recorded.
+    """
+
+    folder: RunFolder
+    goes_on: bool = False
+    changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    finished: Mapping[str, Any] | None = None
+    config: DictConfig | None = None
+
+    def record(self) -> None:
+        """Notes that the run begins: its settings, that it has not finished, and where it is, as `latest`."""
+        if self.config is None or not is_first_process():
+            return
+        self.write_settings()
+        metrics = self.folder.read_metrics()
+        if metrics:  # of the run as it was before it went on with other settings
+            write_metrics(metrics | {"status": "interrupted"}, self.folder.metrics)
+        point_latest_to(self.folder, Path(self.config.paths.log_dir))
+
+    def write_settings(self) -> None:
+        """Writes the settings as Hydra would; Hydra does so before a run can be refused, over a former one's."""
+        self.folder.record.mkdir(parents=True, exist_ok=True)
+        hydra = HydraConfig.get()
+        contents = {
+            "config": self.config,
+            "hydra": OmegaConf.create({"hydra": hydra}),
+            "overrides": hydra.overrides.task,
+        }
+        for name, content in contents.items():
+            write_whole(self.folder.record / f"{name}.yaml", OmegaConf.to_yaml(content))
+
+    def announce(self) -> None:
+        """Says that the run goes on, and with which other settings."""
+        log.info("going on with %s", shown(self.folder.path))
+        for key, (before, now) in self.changes.items():
+            log.info("  with another %s from here on: %s, before %s", key, now, before)
+
+    def report(self) -> float | None:
+        """Says that there is nothing to do; returns the finished run's `val/mse`."""
+        metrics = self.finished or {}
+        errors = "  ".join(f"{name} {metrics[name]:.4f}" for name in ("val/mse", "test/mse") if metrics.get(name))
+        log.info("finished before, with the same settings: %s  %s", shown(self.folder.path), errors)
+        limits = ["max_epochs"]
+        if self.config is not None:
+            limits += [name for name in ("max_steps", "max_time") if self.config.trainer.get(name) not in (None, -1)]
+        more = " ".join(f"trainer.{name}=…" for name in limits)
+        log.info("for more of it: python src/train.py %s %s", assignment("resume", shown(self.folder.path)), more)
+        return metrics.get("val/mse")
+
+
+@contextmanager
+def started(config: DictConfig, settings: Mapping[str, Any]) -> Iterator[Start]:
+    """How the run of `config` starts, with its folder held.
+
+    Args: settings, the same as plain values.
+    Raises: InputError as `find_start`, or if another run is at work in the folder.
+    """
+    folder = RunFolder(settings["paths"]["output_dir"])
+    if is_first_process():
+        folder.hold()
+    try:
+        start = replace(find_start(folder, settings), config=config)
+        if HydraConfig.get().mode == RunMode.MULTIRUN and not folder.record.exists():
+            start.write_settings()  # the table of a sweep names those of refused jobs, too
+        with _former_record_kept(folder) if start.goes_on else nullcontext():
+            yield start
+    finally:
+        folder.release()
+
+
+@contextmanager
+def _former_record_kept(folder: RunFolder) -> Iterator[None]:
+    """Puts a run's former settings and metrics back when an error comes before it has saved anything new."""
+    saved = folder.last.stat().st_mtime_ns
+    former = {path: path.read_bytes() for path in (*folder.record.glob("*.yaml"), folder.metrics) if path.is_file()}
+    try:
+        yield
+    except (Exception, SystemExit):
+        if is_first_process() and folder.last.stat().st_mtime_ns == saved:
+            for path, content in former.items():
+                write_whole(path, content.decode())
+        raise
+
+
+def expand_resume(arguments: Sequence[str]) -> list[str]:
+    """The command line with `resume=RUN` made whole: the run's own overrides, then the given ones, in its own folder.
+
+    Args: arguments, those of the command; without `resume=` they come back as they are.
+    Raises: InputError if RUN is not the folder of a run, or in a sweep.
+    """
+    named = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
+    if named and not named[-1].strip("'\""):
+        raise InputError("resume= is empty: name the folder of a run, resume=RUN, or leave it out")
+    if not named or named[-1] == "null":
+        return list(arguments)
+    given = named[-1].strip("'\"")
+    if {"-m", "--multirun"} & set(arguments):
+        raise InputError(f"resume={given} goes on with one run: leave out -m")
+    folder = RunFolder(expand_home(given).resolve())
+    overrides = folder.record / "overrides.yaml"
+    if not overrides.is_file():
+        raise InputError(
+            f"resume={given} is not the folder of a run, it has no .hydra/overrides.yaml: "
+            "name one such as logs/train/runs/<date_time>, or logs/train/latest"
+        )
+    recorded = [str(override) for override in OmegaConf.load(overrides)]
+    hydra = folder.record / "hydra.yaml"
+    if hydra.is_file():
+        of_hydra = OmegaConf.select(OmegaConf.load(hydra), "hydra.overrides.hydra") or []
+        recorded += [str(override) for override in of_hydra if str(override).startswith(KEPT_HYDRA_SETTINGS)]
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key == "ckpt_path" and value != "null":
+            raise InputError("resume goes on from the run's own last.ckpt: leave out ckpt_path, or resume")
+        elsewhere = key == "hydra.run.dir" and value != quoted(str(folder.path)) and is_first_process()
+        if elsewhere and RunFolder(value.strip("'\"")).path != folder.path:
+            raise InputError(f"resume={given} goes on in the run's own folder: leave out hydra.run.dir")
+    kept = [
+        override
+        for override in recorded
+        if _key(override) not in ("resume", "ckpt_path") and not any(_replaces(one, override) for one in arguments)
+    ]
+    own_folder = f"hydra.run.dir={quoted(str(folder.path))}"
+    expanded: list[str] = []
+    for argument in arguments:
+        if argument.startswith("resume="):
+            expanded += [*kept, argument, own_folder]
+        elif not argument.startswith("hydra.run.dir="):
+            expanded.append(argument)
+    return expanded
+
+
+def find_start(folder: RunFolder, settings: Mapping[str, Any]) -> Start:
+    """What a run of `settings`, resolved, does in `folder`.
+
+    Raises: InputError if the folder holds a run of other settings, or something that was asked for cannot be gone on
+        with.
+    """
+    asks_to_resume = bool(settings.get("resume"))
+    ckpt_path = settings.get("ckpt_path")
+    checkpoint = absolute(str(ckpt_path)) if ckpt_path else None
+    if checkpoint and folder.path in checkpoint.parents:
+        if checkpoint != folder.last:
+            raise InputError(
+                f"ckpt_path={ckpt_path} lies in the run's own folder, which goes on from last.ckpt: "
+                "leave out hydra.run.dir to start a new run from it"
+            )
+        asks_to_resume = True
+    if not folder.is_taken():
+        if asks_to_resume:
+            log.info("%s holds no checkpoint yet: the run starts from its beginning", folder.path)
+        return Start(folder)
+    before = read_record(folder)
+    if before is None or not settings.keys() <= before.keys():
+        raise InputError(
+            f"{folder.path} holds a run whose settings are not known, since its .hydra/config.yaml is lost or broken: "
+            "name another folder"
+        )
+    changes = differences(before, settings)
+    if changes and not asks_to_resume:
+        key, (was, now) = next(iter(changes.items()))
+        raise InputError(
+            f"{folder.path} holds a run of other settings, {key} was {was} and is {now} now: "
+            f"name another folder, or change that run with resume={quoted(str(folder.path))}"
+        )
+    check_changes(changes, folder)
+    metrics = folder.read_metrics()
+    if metrics and metrics.get("status", "finished") == "finished" and not changes:
+        return Start(folder, finished=metrics)
+    if not folder.last.is_file():
+        raise InputError(
+            f"{folder.path} has lost the checkpoints/last.ckpt that its run would go on from: name another folder"
+            + (f", or start a new run there with ckpt_path={folder.best}" if folder.best.is_file() else "")
+        )
+    return Start(folder, True, changes)
+
+
+def read_record(folder: RunFolder) -> dict[str, Any] | None:
+    """The settings of the run in `folder`, as plain values; None where they are not to be read."""
+    try:
+        config = OmegaConf.load(folder.record / "config.yaml")
+        return resolved(config, folder) if isinstance(config, DictConfig) else None
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
+        return None
+
+
+def resolved(config: DictConfig, folder: RunFolder) -> dict[str, Any]:
+    """`config` as plain values, its own folder being `folder`, wherever that lies now."""
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    OmegaConf.update(own, "paths.output_dir", str(folder.path), force_add=True)
+    settings: Any = OmegaConf.to_container(own, resolve=True)
+    return settings
+
+
+def point_latest_to(folder: RunFolder, log_dir: Path) -> None:
+    """Makes `log_dir`/train/latest lead to a run in that folder; where there can be no links, there is none."""
+    latest = absolute(log_dir) / "train" / "latest"
+    if not folder.path.is_relative_to(latest.parent):
+        return
+    scratch = latest.with_name(f".latest-{os.getpid()}")
+    try:
+        scratch.symlink_to(folder.path.relative_to(latest.parent), target_is_directory=True)
+        scratch.replace(latest)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+
+
+def _replaces(given: str, recorded: str) -> bool:
+    """Whether an override makes a former one needless; what was added with + has to be there to be changed."""
+    if given.startswith("~") or (recorded.startswith("+") and not given.startswith("+")):
+        return given == recorded
+    return _key(given) == _key(recorded)
+
+
+def _key(override: str) -> str:
+    """The name of what an override sets."""
+    return override.partition("=")[0].lstrip("+~").partition("@")[0]

@@ -1,0 +1,77 @@
+"""What a Trainer's config cannot mean in this project, or what Lightning itself does not refuse."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from autoencoder.errors import InputError
+from autoencoder.runs.processes import check_strategy
+
+FEW = 8  # processes that any machine can hold
+Part = TypeVar("Part")
+
+
+def check_trainer(trainer: Mapping[str, Any], callbacks: Mapping[str, Any]) -> None:
+    """Holds the settings of the groups `trainer` and `callbacks` against each other.
+
+    Raises: InputError for the first that cannot be.
+    """
+    for group in ("callbacks", "logger"):
+        if group in trainer:
+            raise InputError(
+                f"trainer.{group}: {group} is a group of its own here; to add a part, +{group}.NAME._target_=CLASS, "
+                f"to leave some out, {'callbacks.NAME=null' if group == 'callbacks' else 'logger=[]'}"
+            )
+    if trainer.get("enable_checkpointing") is False and callbacks.get("checkpoints"):
+        raise InputError(
+            "trainer.enable_checkpointing=false: leave out their callback as well, callbacks.checkpoints=null"
+        )
+    if trainer.get("barebones"):
+        raise InputError(
+            "trainer.barebones=true leaves no checkpoint to measure: for a light run take callbacks=light logger=[]"
+        )
+    clip = trainer.get("gradient_clip_val")
+    if isinstance(clip, int | float) and clip < 0:
+        raise InputError(f"trainer.gradient_clip_val must be at least 0, got {clip}")
+    devices, most = trainer.get("devices"), max(os.cpu_count() or 1, FEW)
+    if trainer.get("accelerator") == "cpu" and isinstance(devices, int) and devices > most:
+        raise InputError(f"trainer.devices={devices} would start as many processes: set at most {most} on this machine")
+    for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+        value = trainer.get(key)
+        if value is not None and value < 1:
+            raise InputError(f"trainer.{key} must be greater than 0, got {value}")
+    check_strategy(trainer)
+    if trainer.get("enable_progress_bar") and callbacks.get("progress"):
+        raise InputError(
+            "trainer.enable_progress_bar=true makes a second bar: leave out the other, callbacks.progress=null"
+        )
+    for name, part in callbacks.items():
+        _check_callback(name, str((part or {}).get("_target_")).rpartition(".")[2], trainer)
+
+
+def _check_callback(name: str, kind: str, trainer: Mapping[str, Any]) -> None:
+    """Raises: InputError for a callback of Lightning's, of the class `kind`, that cannot do its work here."""
+    if kind in ("LearningRateFinder", "BatchSizeFinder"):
+        setting = "optimizer.lr=5e-3,1e-2,2e-2" if kind == "LearningRateFinder" else "data.batch_size=64,128,256"
+        raise InputError(
+            f"callbacks.{name}: {kind} would train with another value than the config records: "
+            f"leave it out, and compare values in a sweep, -m {setting}"
+        )
+    if kind in ("RichProgressBar", "TQDMProgressBar") and not trainer.get("enable_progress_bar"):
+        raise InputError(
+            f"callbacks.{name}: for {kind} in place of the project's own bar, "
+            "set trainer.enable_progress_bar=true callbacks.progress=null"
+        )
+
+
+def of_kind(group: str, parts: Mapping[str, object], kind: type[Part]) -> list[Part]:
+    """The parts that a group of the config has built, by their names, held to their class.
+
+    Raises: InputError for a part that is none of `kind`.
+    """
+    for name, part in parts.items():
+        if not isinstance(part, kind):
+            raise InputError(
+                f"{group}.{name}._target_ makes a {type(part).__name__}, which is no {kind.__module__}.{kind.__name__}"
+            )
+    return [part for part in parts.values() if isinstance(part, kind)]

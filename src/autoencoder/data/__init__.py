@@ -1,0 +1,1 @@
+"""File to batch: the images, their splits, and the batches that the model is trained on."""

@@ -1,0 +1,235 @@
+"""The explorer: one HTML file with a trained model inside, to play with offline in any browser."""
+
+import base64
+import html
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.data.pixels import denormalize, normalize
+from autoencoder.errors import InputError
+from autoencoder.evaluation.evaluate import score_images
+from autoencoder.evaluation.latents import collect_latents
+from autoencoder.models.module import AutoencoderModule
+from autoencoder.models.networks import MLPAutoencoder
+from autoencoder.pictures.latent_map import project
+from autoencoder.runs.folder import write_whole
+from autoencoder.runs.report_card import COLUMNS, ROWS
+
+Precision = Literal["half", "single"]
+DTYPES = {"half": torch.float16, "single": torch.float32}
+ACTIVATION_NAMES: dict[type[nn.Module], str] = {
+    nn.ReLU: "relu",
+    nn.GELU: "gelu",
+    nn.LeakyReLU: "leaky_relu",
+    nn.Tanh: "tanh",
+}
+SCRIPTS = ("page.js", "network.js", "sliders.js", "drawing.js", "map.js", "gallery.js", "main.js")  # in this order
+MARKER = '<meta name="generator" content="autoencoder explorer">'  # what may be overwritten
+SAMPLES = 1_400  # test images inside the page: the default model then stays under 3 MB, at single precision too
+SAMPLE_PIXELS = SAMPLES * 784  # of larger images fewer, for the same megabyte
+WORST = 16
+CALIBRATION_IMAGES = 1_000
+
+
+def write_explorer(
+    module: AutoencoderModule,
+    datamodule: ImageDataModule,
+    metrics: Mapping[str, Any],
+    path: Path,
+    precision: Precision = "half",
+) -> None:
+    """Writes the explorer of a trained model as one file that needs nothing else.
+
+    Any model gets its map of latents, its worst reconstructions and its figures; a fully-connected one also the
+    parts that compute: sliders, drawing, interpolation.
+
+    Args:
+        module: the model, moved to the images' device and set to evaluation.
+        datamodule: set up, with at least one test image of one channel.
+        metrics: named as in `metrics.json`; what is missing is left out of the page's table.
+        path: the file, in a folder that exists; a former explorer there is replaced, whole or not at all.
+        precision: of the weights inside the page, `half` (16 bits) or `single` (32 bits).
+    Raises: InputError if `path` is taken by something else or its folder is missing, if the images have several
+        channels, or if a weight is too large for `half`.
+    """
+    check_output(path)
+    page = build_page(page_data(module, datamodule, metrics, precision))
+    write_whole(path, page)
+
+
+def check_output(path: Path) -> None:
+    """Raises: InputError unless `path` is free, or an explorer page, and in a folder that exists."""
+    if not path.parent.is_dir():
+        raise InputError(f"output={path}: there is no folder {path.parent}; make it, or choose another output")
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise InputError(f"output={path} cannot be written to: choose another output")
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise InputError(f"output={path} is not a file: give the name of one, such as {path / 'explorer.html'}")
+    with path.open("rb") as file:
+        if MARKER.encode() not in file.read(4096):
+            raise InputError(f"output={path} is there and is no explorer page: move it away, or choose another output")
+
+
+def check_explorable(image_shape: Sequence[int]) -> None:
+    """Raises: InputError unless images of these channels, height and width can be shown in a page."""
+    if image_shape[0] != 1:
+        raise InputError(f"the explorer shows images of one channel, these have {image_shape[0]}: leave out explorer")
+
+
+def build_page(data: Mapping[str, Any]) -> str:
+    """The HTML of `page_data`: the template with style, scripts and data in their places."""
+    folder = files(__package__)
+    content = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    parts = {
+        "marker": MARKER,
+        "title": html.escape(f"{data['title']}: explorer of {data['latent_dim']} latent dimensions"),
+        "style": (folder / "style.css").read_text(encoding="utf-8"),
+        "scripts": "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        "data": content,
+    }
+    template = (folder / "template.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+
+
+def page_data(
+    module: AutoencoderModule, datamodule: ImageDataModule, metrics: Mapping[str, Any], precision: Precision = "half"
+) -> dict[str, Any]:
+    """What the page shows, as plain values and base64 text; arguments and errors as in `write_explorer`."""
+    images = datamodule.images.test_images  # [N, 1, H, W] uint8
+    check_explorable(datamodule.image_shape)
+    module.eval().to(images.device)
+    errors = score_images(module, datamodule.evaluation_batches("test")).mse.cpu()
+    latents, labels = collect_latents(module.encode, datamodule.evaluation_batches("test"))
+    latents, labels = latents.cpu(), labels.cpu()
+    # Spread evenly: MNIST's first 5,000 test images are easier than its last.
+    count = min(max(SAMPLE_PIXELS // images[0].numel(), WORST), SAMPLES, len(images))
+    chosen = torch.linspace(0, len(images) - 1, count).round().long()
+    points, axes = map_points(latents)
+    return {
+        "title": datamodule.title,
+        "height": images.shape[2],
+        "width": images.shape[3],
+        "latent_dim": module.latent_dim,
+        "network": network_data(module, _calibration_images(datamodule), precision),
+        "range": {
+            "low": torch.quantile(latents, 0.01, dim=0).tolist(),
+            "mean": latents.mean(0).tolist(),
+            "high": torch.quantile(latents, 0.99, dim=0).tolist(),
+        },
+        "samples": {
+            "pixels": _encode_bytes(images[chosen]),
+            "labels": labels[chosen].tolist(),
+            "errors": [round(error, 5) for error in errors[chosen].tolist()],
+            "latents": _encode_bytes(latents[chosen]),
+            "points": _encode_bytes(points[chosen]),
+        },
+        "axes": list(axes),
+        "worst": _worst(module, images, errors, labels),
+        "metrics": metric_rows(metrics),
+        "facts": _facts(metrics),
+    }
+
+
+@torch.inference_mode()
+def network_data(module: AutoencoderModule, images: Tensor, precision: Precision) -> dict[str, Any] | None:
+    """The layers of a fully-connected model and, in base64, their weights; None for any other network.
+
+    Each layer has `inputs`, `outputs` and `activation` (a name of the config, or `none`); the weights are those of
+    the encoder, then the decoder, a layer's matrix [outputs, inputs] before its bias [outputs]. What a matrix loses
+    by rounding to `half` its bias makes good on the average of `images`: half of the pixels' errors go.
+
+    Args: images [B, C, H, W] in [-1, 1], like those that the model was trained on.
+    Raises: InputError if a weight is too large for `half`.
+    """
+    own_steps = (type(module).encode, type(module).decode) == (AutoencoderModule.encode, AutoencoderModule.decode)
+    if type(module.network) is not MLPAutoencoder or not own_steps:
+        return None
+    dtype = DTYPES[precision]
+    tensors: list[Tensor] = []
+    layers: dict[str, list[dict[str, Any]]] = {"encoder": [], "decoder": []}
+    values = images
+    for part, steps in (("encoder", module.network.encoder), ("decoder", module.network.decoder)):
+        for step in steps:
+            if isinstance(step, nn.Linear):
+                sizes = {"inputs": step.in_features, "outputs": step.out_features}
+                layers[part].append(sizes | {"activation": "none"})
+                lost = step.weight - step.weight.to(dtype)
+                tensors += [step.weight, step.bias + lost @ values.mean(0)]
+            elif type(step) in ACTIVATION_NAMES:
+                layers[part][-1]["activation"] = ACTIVATION_NAMES[type(step)]
+            elif not isinstance(step, nn.Flatten | nn.Unflatten):
+                return None
+            values = step(values)
+    weights = torch.cat([tensor.flatten() for tensor in tensors]).cpu().to(dtype)
+    if not weights.isfinite().all():
+        raise InputError(f"precision={precision}: a weight is too large or not a number; take precision=single")
+    return {"precision": precision, **layers, "weights": _encode_bytes(weights)}
+
+
+def _calibration_images(datamodule: ImageDataModule) -> Tensor:
+    """Some training images, [B, C, H, W] in [-1, 1]."""
+    return normalize(datamodule.images.train_images[datamodule.train_indices[:CALIBRATION_IMAGES]])
+
+
+def map_points(latents: Tensor) -> tuple[Tensor, tuple[str, str]]:
+    """Where the map shows `latents` [N, K]: points [N, 2], and the names of the axes; one dimension makes a line."""
+    if latents.shape[1] == 1:
+        return torch.cat([latents, torch.zeros_like(latents)], 1), ("the one latent dimension", "")
+    return project(latents, "pca")
+
+
+def metric_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
+    """The table of test figures, header first: each row a label and a cell a model; empty if there are none."""
+    measured = [prefix for prefix in COLUMNS if any(f"{prefix}{name}" in metrics for name in ROWS)]
+    rows = [
+        [label, *(_number(metrics.get(f"{prefix}{name}"), digits) for prefix in measured)]
+        for name, (label, digits) in ROWS.items()
+        if metrics.get(f"test/{name}") is not None
+    ]
+    return [["test images", *(COLUMNS[prefix] for prefix in measured)], *rows] if rows else []
+
+
+def _number(value: float | None, digits: str) -> str:
+    return "" if value is None else format(value, digits)
+
+
+def _facts(metrics: Mapping[str, Any]) -> list[str]:
+    """What the page's header says of the run, as far as it is known."""
+    facts = {
+        "train_size": "training images",
+        "test_size": "test images",
+        "parameters": "parameters",
+        "epochs": "epochs",
+    }
+    return [f"{metrics[key]:,} {words}" for key, words in facts.items() if metrics.get(key) is not None]
+
+
+def _worst(module: AutoencoderModule, images: Tensor, errors: Tensor, labels: Tensor) -> dict[str, Any]:
+    indices = errors.argsort(descending=True, stable=True)[:WORST]
+    pixels = images[indices.to(images.device)]
+    with torch.inference_mode():
+        reconstructions = denormalize(module(normalize(pixels)))
+    return {
+        "pixels": _encode_bytes(pixels),
+        "reconstructions": _encode_bytes(reconstructions),
+        "errors": [round(error, 5) for error in errors[indices].tolist()],
+        "labels": labels[indices].tolist(),
+        "indices": indices.tolist(),
+    }
+
+
+def _encode_bytes(values: Tensor) -> str:
+    """The values in base64, little-endian, row by row."""
+    array = values.detach().cpu().contiguous().numpy()
+    return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode("ascii")

@@ -1,0 +1,1 @@
+"""Loss to better weights: optimisers, learning-rate schedules, CPU threads."""

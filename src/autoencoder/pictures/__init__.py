@@ -1,0 +1,29 @@
+"""Pictures of a model: one function a figure, each usable from a notebook, and one that saves them all.
+
+    from autoencoder.pictures.images import draw_worst_and_median
+    from autoencoder.runs.checkpoints import restore
+    draw_worst_and_median(*restore("RUN/checkpoints/best.ckpt"))
+
+Each returns a matplotlib Figure, which a notebook shows; `figure.savefig(path)` writes it. The names below are loaded
+when first used, so that a training run need not import matplotlib.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "draw_class_errors": "charts",
+    "draw_interpolations": "images",
+    "draw_latent_map": "latent_map",
+    "draw_loss_curves": "charts",
+    "draw_reconstructions": "images",
+    "draw_traversals": "images",
+    "draw_worst_and_median": "images",
+    "save_figures": "save",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

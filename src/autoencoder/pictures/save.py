@@ -1,0 +1,77 @@
+"""Saves all figures of a model, as PNG to look at and as PDF to print."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.models.module import AutoencoderModule
+from autoencoder.pictures.charts import draw_class_errors, draw_loss_curves
+from autoencoder.pictures.images import (
+    draw_interpolations,
+    draw_reconstructions,
+    draw_traversals,
+    draw_worst_and_median,
+)
+from autoencoder.pictures.latent_map import Projection, check_projection, draw_latent_map
+from autoencoder.pictures.style import test_errors
+from autoencoder.runs.history import NAMES, read_history
+from autoencoder.runs.left_out import left_out_if_it_fails
+
+log = logging.getLogger(__name__)
+
+DPI = 200  # of the PNGs, and of the points of a map in a PDF
+
+
+def save_figures(
+    module: AutoencoderModule,
+    datamodule: ImageDataModule,
+    folder: str | Path,
+    history: Path | None = None,
+    projection: Projection = "pca",
+) -> list[str]:
+    """Draws every figure there is data for, and writes each as NAME.png and NAME.pdf.
+
+    One that fails is left out, and a warning says so.
+
+    Args:
+        folder: where to; it is made.
+        history: the run's history.csv; no loss curves if there is none or it has no numbers.
+        projection: of the map of the latents, which is left out for a single latent dimension or test image.
+    Returns: the figures' names.
+    Raises: InputError for a projection that is not installed.
+    """
+    check_projection(projection)
+    errors = test_errors(module, datamodule)
+    drawings: dict[str, Callable[[], Figure]] = {
+        "reconstructions": partial(draw_reconstructions, module, datamodule, errors),
+        "worst_and_median": partial(draw_worst_and_median, module, datamodule, errors),
+        "traversals": partial(draw_traversals, module, datamodule, errors),
+        "interpolations": partial(draw_interpolations, module, datamodule, errors),
+        "class_errors": partial(draw_class_errors, module, datamodule, errors),
+    }
+    few = len(datamodule.test_indices) < 2
+    if few:
+        del drawings["interpolations"]
+        log.info("figures interpolations and latent_map are left out: there is a single test image")
+    if module.latent_dim > 1 and not few:
+        drawings["latent_map"] = partial(draw_latent_map, module, datamodule, errors, projection)
+    columns = read_history(history) if history and history.is_file() else {}
+    if any(value == value for name in NAMES for value in columns.get(name, ())):  # any number but NaN
+        drawings["loss_curves"] = partial(draw_loss_curves, module, datamodule, columns, errors)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for name, draw in drawings.items():
+        with left_out_if_it_fails(f"the figure {name}"):
+            figure = draw()
+            figure.savefig(folder / f"{name}.png", dpi=DPI)
+            with rc_context({"pdf.fonttype": 42}):  # TrueType: many journals refuse matplotlib's default, Type 3
+                title = {"Title": figure.get_suptitle().replace("\n", ": "), "CreationDate": None}
+                figure.savefig(folder / f"{name}.pdf", dpi=DPI, metadata=title)
+            drawn.append(name)
+    return drawn

@@ -1,0 +1,169 @@
+"""Checkpoints: plain data that a run leaves behind, and what has to hold before one is used."""
+
+import os
+import pickle
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+from zipfile import is_zipfile
+
+import torch
+from lightning.pytorch import Trainer
+from torch import nn
+
+from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.data.sources import DOWNLOADED, FOLDERS, TITLES, find_files
+from autoencoder.errors import InputError
+from autoencoder.models.module import AutoencoderModule, DivergenceError
+from autoencoder.paths import absolute, expand_home
+from autoencoder.runs.history import read_history
+
+
+def has_finite_weights(module: nn.Module) -> bool:
+    """Whether no parameter is infinite or NaN."""
+    return all(bool(parameter.isfinite().all()) for parameter in module.parameters())
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint's content: tensors and plain values only, on the CPU.
+
+    Raises:
+        InputError: if there is no file, or none that this project wrote whole.
+    """
+    path = expand_home(path)
+    if not path.is_file():
+        raise InputError(
+            f"ckpt_path={path}: there is no such file; a run's are in RUN/checkpoints/best.ckpt, last.ckpt"
+        )
+    if not is_zipfile(path):
+        raise InputError(f"ckpt_path={path} is broken or not a checkpoint (not a zip archive): take another one")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        plain = isinstance(checkpoint, dict)
+    except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError, UnicodeDecodeError) as error:
+        reason = shorten(str(error), 100, placeholder=" …")
+        raise InputError(f"ckpt_path={path} is broken or not a checkpoint ({reason}): take another one") from None
+    if not plain or not {"state_dict", "hyper_parameters", "ImageDataModule", "model"} <= checkpoint.keys():
+        raise InputError(f"ckpt_path={path} is not a checkpoint of this project: take RUN/checkpoints/best.ckpt")
+    return checkpoint
+
+
+def load_best(trainer: Trainer, module: AutoencoderModule) -> None:
+    """Gives `module` the weights of the best checkpoint of a finished fit, if there is one.
+
+    Raises: DivergenceError if these are no numbers.
+    """
+    best = getattr(trainer.checkpoint_callback, "best_model_path", None)
+    if best:
+        module.load_state_dict(read_checkpoint(best)["state_dict"])
+    if not has_finite_weights(module):
+        raise DivergenceError(trainer)
+
+
+def _model_class(path: str | Path, name: str) -> type[AutoencoderModule]:
+    """The class of a checkpoint's model, by the name that `model_name` gave it.
+
+    Raises: InputError for a class outside this package, whose code nobody has read who only has the checkpoint.
+    """
+    home, _, own_name = name.rpartition(".")
+    if home and home.partition(".")[0] != "autoencoder":
+        raise InputError(
+            f"ckpt_path={path} holds the class {name}, which is not in the package autoencoder: move its file into "
+            f"src/autoencoder/, or load it in Python, with {own_name}.load_from_checkpoint(…)"
+        )
+    try:
+        found = getattr(import_module(home or "autoencoder"), own_name, None)
+    except ImportError:
+        found = None
+    if not (isinstance(found, type) and issubclass(found, AutoencoderModule)):
+        raise InputError(f"ckpt_path={path} holds the class {name}, which is not there (any more): bring its file back")
+    return found
+
+
+def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderModule, ImageDataModule]:
+    """The model and the data of a checkpoint, as its run had them, from the file alone.
+
+    Args:
+        path: the checkpoint.
+        data_dir: where the images are; None for where the run had them, or else the folder that DATA_DIR names.
+    Raises: InputError if the checkpoint is missing or broken, or its images are not to be had.
+    """
+    path = expand_home(path)
+    checkpoint = read_checkpoint(path)
+    model = _model_class(path, checkpoint["model"])
+    try:
+        module = model.load_from_checkpoint(path, map_location="cpu")
+    except RuntimeError as error:  # PyTorch's, which names each layer
+        raise InputError(
+            f"ckpt_path={path} has other layers than the {model.__name__} of now "
+            f"({shorten(str(error), 200, placeholder=' …')}): bring back the class that it was trained with"
+        ) from None
+    if not has_finite_weights(module):
+        raise InputError(
+            f"ckpt_path={path} has weights that are no numbers, of a training that diverged: take another one"
+        )
+    trained = checkpoint["ImageDataModule"]
+    if trained["dataset"] not in TITLES:
+        raise InputError(
+            f"ckpt_path={path} was trained on {trained['dataset']}, which are in no file: in Python, load it with "
+            "AutoencoderModule.load_from_checkpoint and measure it with autoencoder.evaluation.evaluate.evaluate"
+        )
+    settings = dict(checkpoint.get("datamodule_hyper_parameters", {"data_dir": "data"}))
+    settings |= {"dataset": trained["dataset"], "val_size": trained["val_size"], "offline_fallback": False}
+    settings |= {"data_dir": _folder_with_images(trained, settings["data_dir"], data_dir)}
+    datamodule = ImageDataModule(**settings)
+    datamodule.expect(trained)
+    datamodule.setup()
+    if datamodule.image_shape != module.image_shape:
+        raise InputError(
+            f"ckpt_path={path} is of images of {list(module.image_shape)} (channels, height, width), "
+            f"those in {datamodule.data_dir} are {list(datamodule.image_shape)}: name another folder as data_dir"
+        )
+    return module, datamodule
+
+
+def history_of(path: str | Path) -> Path | None:
+    """RUN/history.csv of a checkpoint RUN/checkpoints/NAME.ckpt, if its epochs are those that the checkpoint had.
+
+    None for a checkpoint in no run, or in the folder of another run.
+    """
+    path = absolute(path)
+    file = path.parent.parent / "history.csv"
+    if path.parent.name != "checkpoints" or not file.is_file():
+        return None
+    callbacks = read_checkpoint(path).get("callbacks", {})
+    rows: list[dict[str, float]] = next(
+        (state["rows"] for name, state in callbacks.items() if name.startswith("History")), []
+    )
+    columns = read_history(file)
+    for epoch, row in enumerate(rows):
+        for name, value in row.items():
+            written = columns.get(name, [])[epoch : epoch + 1]
+            if value == value and written != [value]:  # NaN is not equal to itself
+                return None
+    return file if rows else None
+
+
+def _folder_with_images(trained: Mapping[str, Any], run_had: str, data_dir: str | None) -> str:
+    """Where to look for a checkpoint's images: `data_dir` if that is given; else the first folder that has them, of
+    the one that the run had and DATA_DIR; if none has, DATA_DIR, for a download.
+
+    Raises: InputError if `data_dir` has none, or if no folder has them and no download could be of as many images.
+    """
+    dataset, environment = trained["dataset"], os.environ.get("DATA_DIR")
+    if dataset not in FOLDERS:
+        return run_had
+    folders = [data_dir] if data_dir else [folder for folder in (run_had, environment) if folder]
+    for folder in folders:
+        with suppress(OSError):  # a folder that must not be searched
+            if find_files(dataset, absolute(folder)):
+                return folder
+    if data_dir or trained.get("train_images", DOWNLOADED) != DOWNLOADED:
+        raise InputError(
+            f"the images that the checkpoint was trained on are not in {' nor in '.join(folders)}: "
+            f"name the folder that has them, or their {FOLDERS[dataset]}/raw, as data_dir"
+        )
+    return environment or run_had

@@ -1,0 +1,159 @@
+"""A run's folder: its files, who writes into it, and what its settings mean for a second start there."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from autoencoder.errors import InputError
+from autoencoder.paths import absolute
+from autoencoder.runs.plain_json import to_json
+
+# Settings that change nothing of a run's result, as the beginnings of their names.
+UNCOUNTED = (
+    *("paths.", "ckpt_path", "resume", "logger.", "figures", "explorer", "data.data_dir", "data.offline_fallback"),
+    *("model.compile", "trainer.default_root_dir", "trainer.enable_", "trainer.log_every_n_steps", "trainer.profiler"),
+)
+# Callbacks that only look; all others count.
+LOOKING = tuple(
+    f"autoencoder.callbacks.{module}."
+    for module in (
+        *("checkpoints", "history", "progress", "signals", "reconstructions"),
+        *("error_views", "latent_views", "projector", "run_views"),
+    )
+)
+# Settings that a run cannot change on its way: what the checkpoint holds was made by them.
+FIXED = (
+    *("model.", "data.", "seed", "optimizer._target_", "trainer.devices", "trainer.num_nodes"),
+    *("trainer.limit_train_batches", "trainer.overfit_batches", "trainer.accumulate_grad_batches"),
+)
+ABSENT = "not set"
+
+_held: dict[Path, Any] = {}  # the locks of this process
+_sweeps: set[Path] = set()  # new folders of sweeps
+_made: set[Path] = set()  # the folders that this process has made
+
+
+class RunFolder:
+    """The folder of one run, by the names of its files."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = absolute(path)
+        self.best = self.path / "checkpoints" / "best.ckpt"
+        self.last = self.path / "checkpoints" / "last.ckpt"
+        self.metrics = self.path / "metrics.json"
+        self.history = self.path / "history.csv"
+        self.record = self.path / ".hydra"
+
+    def read_metrics(self) -> dict[str, Any] | None:
+        """What metrics.json holds; None where there is none, or none that can be read."""
+        try:
+            metrics = json.loads(self.metrics.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return metrics if isinstance(metrics, dict) else None
+
+    def is_taken(self) -> bool:
+        """Whether there is something of a run in it that a new run would write over."""
+        return self.last.exists() or self.best.exists() or self.metrics.exists()
+
+    def hold(self) -> None:
+        """Makes the folder and keeps other runs out until `release`, or the end of the process, however that comes.
+
+        Raises: InputError if another run is at work in the folder.
+        """
+        from filelock import FileLock, Timeout
+
+        if self.path in _held:
+            return
+        self.make()
+        lock = FileLock(self.path / ".lock", blocking=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InputError(f"another run is at work in {self.path}: wait for it, or name another folder") from None
+        _held[self.path] = lock
+
+    def release(self) -> None:
+        """Lets other runs in again."""
+        if lock := _held.pop(self.path, None):
+            (self.path / ".lock").unlink(missing_ok=True)
+            lock.release()
+
+    def make(self) -> None:
+        """Makes the folder, unless it is there; `remove_if_made` takes it away again."""
+        if not self.path.exists():
+            _made.add(self.path)  # before it is there: a signal may come between
+            self.path.mkdir(parents=True)
+
+    def remove_if_made(self) -> None:
+        """Removes a folder that this process has made for a command that was refused; not if there is a checkpoint."""
+        if self.path in _made and not self.is_taken():
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def note_sweep(path: str | Path) -> None:
+    """Notes a sweep's folder, if it is new, for `remove_unused_folders`."""
+    if not absolute(path).exists():
+        _sweeps.add(absolute(path))
+
+
+def remove_unused_folders() -> None:
+    """Removes the folders that this process has made and in which no run has begun."""
+    for path in _sweeps:
+        if [file.name for file in path.glob("*")] == ["multirun.yaml"]:
+            shutil.rmtree(path, ignore_errors=True)
+    for path in _made:
+        folder = RunFolder(path)
+        if not folder.record.exists():
+            folder.remove_if_made()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    scratch = path.with_name(f".{path.name}.tmp")
+    scratch.write_text(text, encoding="utf-8", newline="")
+    scratch.replace(path)
+
+
+def write_metrics(metrics: Mapping[str, Any], path: Path) -> None:
+    """Writes one flat JSON object, whole or not at all; what is infinite or not a number becomes null."""
+    write_whole(path, to_json(metrics) + "\n")
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The settings that count and differ, by their full names: what they were, what they are now.
+
+    Args: two resolved configs, as plain values.
+    """
+    old, new = dict(_counted(before)), dict(_counted(now))
+    keys = [*old, *(key for key in new if key not in old)]
+    return {
+        key: (old.get(key, ABSENT), new.get(key, ABSENT))
+        for key in keys
+        if old.get(key, ABSENT) != new.get(key, ABSENT)
+    }
+
+
+def check_changes(changes: Mapping[str, tuple[Any, Any]], folder: RunFolder) -> None:
+    """Raises: InputError for a setting that a run cannot change on its way."""
+    for key, (before, now) in changes.items():
+        if key.startswith(FIXED):
+            raise InputError(
+                f"{key} was {before} in {folder.path} and is {now} now, and a run cannot change it on its way: "
+                f"leave it out, or start a new run with ckpt_path={folder.last}"
+            )
+
+
+def _counted(settings: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        key = f"{path}{name}"
+        if key.startswith(UNCOUNTED):
+            continue
+        if isinstance(value, Mapping):
+            looks = path == "callbacks." and str(value.get("_target_", "")).startswith(LOOKING)
+            if not looks:
+                yield from _counted(value, f"{key}.")
+        elif not (path == "callbacks." and value is None):  # a callback that is switched off
+            yield key, value

@@ -1,0 +1,198 @@
+"""What a run leaves to be read: metrics.json, and the closing summary in the console."""
+
+import logging
+import os
+import platform
+import shlex
+import subprocess
+import textwrap
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
+
+from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.models.module import AutoencoderModule
+from autoencoder.paths import absolute, assignment, shown
+
+log = logging.getLogger(__name__)
+
+# Without their group's name: the HParams tab sorts by name and shows the first five.
+HEADLINES = ("batch_size", "dataset", "hidden_dims", "latent_dim", "lr", "seed", "val_size")
+INCOMPARABLE = ("data", "data/data_dir", "data/offline_fallback", "model/image_shape")  # where images are from
+
+
+def describe_run(
+    seed: int, trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule, fit_seconds: float
+) -> dict[str, Any]:
+    """What was trained, on what and how, named as in `metrics.json`; `fit_seconds` is the time in `trainer.fit`."""
+    device = trainer.strategy.root_device
+    return describe_model(module, datamodule) | {
+        "seed": seed,
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "fit_seconds": fit_seconds,
+        "images_per_second": _images_seen(trainer, datamodule) / fit_seconds if fit_seconds else None,
+        "device": f"{trainer.num_devices} x {_device_name(device)}",
+        "precision": str(trainer.precision),
+    }
+
+
+def describe_model(module: AutoencoderModule, datamodule: ImageDataModule) -> dict[str, Any]:
+    """The data's sizes in images, the network's, and the versions at work, named as in `metrics.json`."""
+    return {
+        "dataset": datamodule.dataset,
+        "train_size": len(datamodule.train_indices),
+        "val_size": len(datamodule.val_indices),
+        "test_size": len(datamodule.test_indices),
+        "parameters": sum(parameter.numel() for parameter in module.network.parameters()),
+        "latent_dim": module.latent_dim,
+        "torch_version": version("torch"),
+        "lightning_version": version("lightning"),
+        "git_commit": _git_commit(),
+    }
+
+
+def log_outcome(trainer: Trainer, settings: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> None:
+    """Logs a finished run's settings beside its figures, so that TensorBoard's HParams tab compares runs."""
+    measured = {name: value for name, value in metrics.items() if value is not None}
+    figures = {name: value for name, value in measured.items() if name.startswith(("test/", "pca/"))}
+    if "val/mse" in measured:  # of best.ckpt, as the others; its own tag, since "val/mse" is the curve; sorted first
+        figures = {"best/val/mse": measured["val/mse"], **figures}
+    compared = compared_settings(settings) | {name: metrics[name] for name in ("dataset", "val_size", "epochs")}
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(compared, figures, trainer.global_step)
+        else:
+            logger.log_hyperparams(_not_yet_in_mlflow(logger, compared))
+            logger.log_metrics(figures, trainer.global_step)
+        logger.finalize("success")
+
+
+def _not_yet_in_mlflow(logger: Logger, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that MLflow has not noted of a run that goes on; those that have changed become tags.
+
+    MLflow refuses another value of a parameter. Other loggers take all settings anew.
+    """
+    if not (isinstance(logger, MLFlowLogger) and logger.run_id):
+        return settings
+    noted = logger.experiment.get_run(logger.run_id).data.params
+    for name, value in settings.items():
+        if noted.get(name, str(value)) != str(value):
+            logger.experiment.set_tag(logger.run_id, f"changed/{name}", value)
+    return {name: value for name, value in settings.items() if name not in noted}
+
+
+def compared_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The settings in which runs differ, flat: `latent_dim`, `optimizer`, `optimizer/momentum` …
+
+    Args: settings, each part's config by the name of its group.
+    """
+    compared = {}
+    for group, part in settings.items():
+        for key, value in part.items():
+            if key == "_target_":
+                compared[group] = value.rpartition(".")[2]
+            elif not key.startswith("_"):
+                compared[key if key in HEADLINES else f"{group}/{key}"] = value
+    return {name: value for name, value in compared.items() if name not in INCOMPARABLE}
+
+
+def _images_seen(trainer: Trainer, datamodule: ImageDataModule) -> int:
+    """Training images that `fit` went through, on all devices."""
+    batches = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+    epochs = trainer.current_epoch * len(datamodule.train_indices)
+    return min(batches * datamodule.batch_size * trainer.world_size, epochs)
+
+
+def _device_name(device: torch.device) -> str:
+    """The GPU's own name, or the CPU's architecture and the threads in use."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+def _git_commit() -> str | None:
+    """The checkout's commit, None where there is none."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def summarize(metrics: Mapping[str, Any], title: str, folder: Path) -> str:
+    """The closing summary: the data, the test figures beside PCA's, where the files are and how to look at them."""
+    rows = [
+        f"{title}: {metrics['train_size']:,} training, {metrics['val_size']:,} validation and "
+        f"{metrics['test_size']:,} test images",
+        *_test_table(metrics),
+    ]
+    if metrics.get("fit_seconds"):
+        epochs = f"{metrics['epochs']} epoch" + "s" * (metrics["epochs"] != 1)
+        rows.append(
+            f"{epochs} in {metrics['fit_seconds']:.1f} s, "
+            f"{metrics['images_per_second']:,.0f} images/s on {metrics['device']}"
+        )
+    rows += _next_commands(folder)
+    written = ("metrics.json", "report.md", "reconstructions.png", "figures", "checkpoints", "explorer.html")
+    files = [name + "/" * (folder / name).is_dir() for name in written if is_of_this_result(folder, name)]
+    rows += [
+        f"files in {shown(folder)}:",
+        *textwrap.wrap(", ".join(files), 80, initial_indent="  ", subsequent_indent="  "),
+    ]
+    return "\n".join(rows)
+
+
+def is_of_this_result(folder: Path, name: str) -> bool:
+    """Whether a file or folder is there and no older than metrics.json, the first that is written of a result."""
+    if name == "checkpoints":
+        return (folder / name).is_dir()
+    files = [path for path in (folder / name, *(folder / name).glob("*")) if path.is_file()]
+    result = folder / "metrics.json"
+    return result.is_file() and any(path.stat().st_mtime_ns >= result.stat().st_mtime_ns for path in files)
+
+
+def _next_commands(folder: Path) -> list[str]:
+    """What to do with a run, as it is typed into a shell: with its curves and with its best checkpoint."""
+    best = folder / "checkpoints" / "best.ckpt"
+    commands = []
+    if (folder / "tensorboard").is_dir():
+        served = folder.is_relative_to(absolute(Path(os.environ.get("PROJECT_ROOT", "."), "logs")))
+        options = "" if served else f" ARGS={shlex.quote(f'--logdir {shlex.quote(shown(folder))}')}"
+        commands.append(("its curves and pictures", f"make tensorboard{options}"))
+    if best.is_file():
+        argument = assignment("ckpt_path", shown(best))
+        commands.append(("more figures", f"python src/evaluate.py {argument}"))
+        commands.append(("a page to play with", f"python src/explore.py {argument}"))
+    return [f"{what}: {command}" for what, command in commands]
+
+
+def _test_table(metrics: Mapping[str, Any]) -> list[str]:
+    """The test figures that were measured, a line a model, within 80 columns."""
+    columns = {
+        name: layout
+        for name, layout in {
+            "mse": ("mse", "9.4f"),
+            "sse": ("sse", "9.2f"),
+            "psnr": ("psnr", "6.2f"),
+            "ssim": ("ssim", "9.4f"),
+            "knn_accuracy": ("knn", "9.2%"),
+            "probe_accuracy": ("probe", "9.2%"),
+        }.items()
+        if f"test/{name}" in metrics
+    }
+    lines = [f"{'test':<22}" + "".join(f"{head:>9}" for head, _ in columns.values())]
+    for model, prefix in (("autoencoder", "test/"), ("PCA", "pca/test_"), ("random", "random/test_")):
+        cells = [
+            f"{metrics[prefix + name]:{layout}}" + " dB" * (name == "psnr") if prefix + name in metrics else " " * 9
+            for name, (_, layout) in columns.items()
+        ]
+        if "".join(cells).strip():
+            label = f"{model}, {metrics['latent_dim']} dim" + "s" * (metrics["latent_dim"] != 1)
+            lines.append(f"{label:<22}" + "".join(cells))
+    return lines if columns else []

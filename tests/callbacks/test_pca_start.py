@@ -1,0 +1,62 @@
+"""A network that starts as PCA is PCA, up to its Tanh and its noise."""
+
+import pytest
+import torch
+from conftest import QUICK, run_train
+from lightning.pytorch import LightningModule, Trainer
+from sklearn import decomposition
+from test_train import assert_same_weights, weights
+
+from autoencoder import AutoencoderModule
+from autoencoder.callbacks.pca_start import BRIGHTEST, StartFromPCA, start_from_pca
+from autoencoder.data.pixels import normalize
+from autoencoder.errors import InputError
+from autoencoder.evaluation.evaluate import measure
+
+START = "+callbacks.start_from_pca._target_=autoencoder.callbacks.pca_start.StartFromPCA"
+
+
+@pytest.fixture(scope="module")
+def images(digits):
+    return normalize(digits.images.train_images[:1000])
+
+
+@pytest.mark.parametrize(
+    ("hidden_dims", "latent_dim", "activation", "components"),
+    [([128, 64], 32, "relu", 32), ([64], 4, "gelu", 4), ([], 8, "relu", 8), ([40, 10], 16, "relu", 5)],
+)
+def test_without_noise_it_is_pca_before_tanh(images, hidden_dims, latent_dim, activation, components):
+    torch.manual_seed(0)
+    network = AutoencoderModule(latent_dim, hidden_dims, activation).network
+    for parameter in network.parameters():
+        parameter.data.zero_()
+    start_from_pca(network, images)
+    flat = images.flatten(1)
+    pca = decomposition.PCA(components, svd_solver="full").fit(flat.numpy())
+    coded = torch.from_numpy(pca.transform(flat.numpy()) @ pca.components_)
+    expected = (flat.mean(0).clamp(-BRIGHTEST, BRIGHTEST).atanh() + coded).tanh()
+    error = (network(images).flatten(1) - expected).square().mean()
+    assert error < 2e-3  # a hundredth of the images' variance: svd_lowrank is approximate in the last components
+
+
+def test_with_noise_it_is_better_than_random_weights(digits, images):
+    torch.manual_seed(0)
+    network = AutoencoderModule().network
+    before = measure(network, digits.evaluation_batches("test"))["mse"]
+    start_from_pca(network, images)
+    assert measure(network, digits.evaluation_batches("test"))["mse"] < before / 3
+
+
+def test_a_run_starts_lower_and_a_resumed_run_does_not_start_again(tmp_path):
+    plain = run_train(tmp_path / "plain", *QUICK)
+    started = run_train(tmp_path / "pca", *QUICK, START)
+    assert started["test/mse"] < plain["test/mse"]
+    last = tmp_path / "pca" / "checkpoints" / "last.ckpt"
+    for name, arguments in (("on", [START]), ("without", [])):
+        run_train(tmp_path / name, "experiment=quick", f"ckpt_path={last}", *arguments)
+    assert_same_weights(weights(tmp_path / "on"), weights(tmp_path / "without"))
+
+
+def test_another_network_is_an_error():
+    with pytest.raises(InputError, match="start_from_pca=null"):
+        StartFromPCA().on_train_start(Trainer(logger=False, enable_checkpointing=False), LightningModule())

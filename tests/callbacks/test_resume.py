@@ -1,0 +1,616 @@
+"""A folder is a run: stopped anywhere and started again, it ends as if never stopped, and nothing of it is lost."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import ROOT, call, command, read_metrics, run_evaluate, run_train
+from lightning.pytorch import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import evaluate
+import explore
+import train
+from autoencoder.callbacks import stopping
+from autoencoder.runs.history import read_history
+
+STUDY = ("experiment=quick", "trainer.max_epochs=3", "model.latent_dim=4", "model.hidden_dims=[16]")
+# Views that say nothing of the training; the run's own files, curves and best are what counts here.
+LIGHT = ("callbacks=light", "+callbacks.worst._target_=autoencoder.callbacks.error_views.ErrorPerClass")
+
+
+class SignalAt(Callback):
+    """Sends this process a signal in the middle of a step."""
+
+    def __init__(self, step: int, name: str = "SIGINT") -> None:
+        self.step, self.signal = step, signal.Signals[name]
+
+    def on_before_zero_grad(self, trainer, pl_module, optimizer):
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), self.signal)
+
+
+def weights(folder, name="last"):
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+
+
+def assert_same_weights(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def curves(folder):
+    accumulator = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0})
+    accumulator.Reload()
+    return {
+        # Sorted: files that one process makes within a second are read in no order.
+        tag: sorted((event.step, event.value) for event in accumulator.Scalars(tag))
+        for tag in accumulator.Tags()["scalars"]
+        if tag not in ("hp_metric",)
+    }
+
+
+def stop_at(folder, step, *overrides, name="SIGINT"):
+    """A run that a signal stops in step `step` + 1; returns its exit code."""
+    stopper = f"+callbacks.stopper={{_target_: test_resume.SignalAt, step: {step}, name: {name}}}"
+    with pytest.raises(SystemExit) as stopped:
+        run_train(folder, *overrides, stopper)
+    return stopped.value.code
+
+
+def assert_same_run(one, other):
+    assert_same_weights(weights(one), weights(other))
+    assert_same_weights(weights(one, "best"), weights(other, "best"))
+    assert (one / "history.csv").read_text(encoding="utf-8") == (other / "history.csv").read_text(encoding="utf-8")
+    assert curves(one) == curves(other)
+    times = ("fit_seconds", "images_per_second", "git_commit")  # one may commit while the tests run
+    one_metrics, other_metrics = (
+        {name: value for name, value in read_metrics(folder).items() if name not in times} for folder in (one, other)
+    )
+    assert one_metrics == other_metrics
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run never stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    run_train(folder, *STUDY, *LIGHT)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("step", "name", "code"),
+    [(40, "SIGINT", 130), (125 + 60, "SIGTERM", 143), (124, "SIGHUP", 129), (2 * 125, "SIGINT", 130)],
+)
+def test_a_run_stopped_anywhere_ends_as_if_never_stopped(step, name, code, tmp_path, whole, caplog):
+    assert stop_at(tmp_path, step, *STUDY, *LIGHT, name=name) == code
+    assert read_metrics(tmp_path)["status"] == "interrupted"
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert step < last["global_step"] <= step + 2  # at once, or behind the epoch's end
+    call(train.main, f"resume={tmp_path}", "~callbacks.stopper")
+    assert_same_run(tmp_path, whole)
+
+
+def test_a_run_is_stopped_again_and_again(tmp_path, whole):
+    stop_at(tmp_path, 20, *STUDY, *LIGHT)
+    for step in (70, 71, 130, 260):
+        with pytest.raises(SystemExit):
+            call(train.main, f"resume={tmp_path}", f"callbacks.stopper.step={step}")
+    call(train.main, f"resume={tmp_path}", "~callbacks.stopper")
+    assert_same_run(tmp_path, whole)
+
+
+def test_a_killed_run_goes_on_from_its_last_epoch(tmp_path, whole):
+    """SIGKILL: events and rows beyond the last checkpoint are cut away, and dealt with anew."""
+    killer = "+callbacks.stopper={_target_: test_resume.SignalAt, step: 300, name: SIGKILL}"
+    tests = f"{ROOT / 'tests'}{os.pathsep}{ROOT / 'tests' / 'callbacks'}"
+    environment = {"PYTHONPATH": f"{tests}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
+    killed = command("src/train.py", *STUDY, *LIGHT, killer, f"hydra.run.dir={tmp_path}", **environment)
+    assert killed.returncode == -signal.SIGKILL
+    call(train.main, f"resume={tmp_path}", "~callbacks.stopper")
+    assert_same_run(tmp_path, whole)
+    assert not list(tmp_path.rglob(".*.tmp")) and not (tmp_path / ".lock").exists()
+
+
+@pytest.mark.parametrize("step", [3, 130])
+def test_the_same_command_into_the_same_folder_goes_on(step, tmp_path, whole):
+    """Also where there is no checkpoint yet: then from the beginning."""
+    with pytest.raises(RuntimeError, match="broken"):
+        run_train(tmp_path, *STUDY, *LIGHT, f"+callbacks.stop={{_target_: test_resume.BreakAt, step: {step}}}")
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists() == (step > 125)
+    run_train(tmp_path, *STUDY, *LIGHT) if step < 125 else call(train.main, f"resume={tmp_path}", "~callbacks.stop")
+    assert_same_run(tmp_path, whole)
+
+
+class BreakAt(Callback):
+    """A bug in the middle of a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_before_zero_grad(self, trainer, pl_module, optimizer):
+        if trainer.global_step == self.step:
+            raise RuntimeError("broken")
+
+
+def test_a_finished_run_is_reported_and_not_run_again(tmp_path, whole, capfd):
+    shutil.copytree(whole, tmp_path / "moved")
+    before = contents(tmp_path / "moved", but="train.log")
+    capfd.readouterr()
+    metrics = run_train(tmp_path / "moved", *STUDY, *LIGHT, "callbacks.progress=null", "figures=true")
+    said = capfd.readouterr().out
+    assert "finished before, with the same settings" in said and f"val/mse {metrics['val/mse']:.4f}" in said
+    call(train.main, f"resume={tmp_path / 'moved'}")
+    assert contents(tmp_path / "moved", but="train.log") == before
+
+
+def contents(folder, but=""):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.name != but}
+
+
+def test_other_settings_into_a_taken_folder_are_refused_and_leave_it_as_it_was(tmp_path, whole):
+    shutil.copytree(whole, tmp_path / "copy")
+    before = contents(tmp_path / "copy")
+    for override, said in (
+        ("optimizer.lr=1e-4", "optimizer.lr was 0.012 and is 0.0001 now"),
+        ("+trainer.gradient_clip_val=1", "trainer.gradient_clip_val was not set and is 1 now"),
+        ("scheduler=constant", "scheduler._target_ was"),
+        ("seed=1", "seed was 0 and is 1 now"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            run_train(tmp_path / "copy", *STUDY, *LIGHT, override)
+        assert said in str(stopped.value.code) and "resume=" in str(stopped.value.code)
+    assert contents(tmp_path / "copy") == before
+
+
+@pytest.mark.parametrize(
+    ("override", "name"),
+    [
+        ("model.latent_dim=5", "model.latent_dim was 4"),
+        ("data.batch_size=64", "data.batch_size was 32"),
+        ("data.val_size=100", "data.val_size was 500"),
+        ("optimizer=adam", "optimizer._target_ was autoencoder.optim.optimizers.muon"),
+        ("seed=3", "seed was 0"),
+        ("trainer.devices=2", "trainer.devices was 1"),
+        ("+trainer.limit_train_batches=10", "trainer.limit_train_batches was not set"),
+    ],
+)
+def test_what_a_run_cannot_change_on_its_way_is_refused(override, name, tmp_path, whole):
+    shutil.copytree(whole, tmp_path / "copy")
+    before = contents(tmp_path / "copy")
+    with pytest.raises(SystemExit) as stopped:
+        call(train.main, f"resume={tmp_path / 'copy'}", override)
+    assert name in str(stopped.value.code) and "cannot change it on its way" in str(stopped.value.code)
+    assert contents(tmp_path / "copy") == before
+
+
+class Rates(Callback):
+    """Notes the learning rates and decays of each step."""
+
+    seen: list[tuple[float, float]] = []  # noqa: RUF012
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        group = trainer.optimizers[0].param_groups[0]
+        Rates.seen.append((group["lr"], group["weight_decay"]))
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_settings_changed_on_the_way_are_used_from_there_on_said_and_recorded(optimizer, tmp_path, capfd):
+    study = (*STUDY, "trainer.max_epochs=1", f"optimizer={optimizer}", "scheduler=constant", "callbacks=light")
+    run_train(tmp_path, *study)
+    Rates.seen.clear()
+    changes = ("optimizer.lr=1e-5", "optimizer.weight_decay=0.5", "trainer.max_epochs=2")
+    call(train.main, f"resume={tmp_path}", *changes, "+callbacks.rates._target_=test_resume.Rates")
+    assert set(Rates.seen) == {(1e-5, 0.5)} and len(Rates.seen) == 125
+    said = capfd.readouterr().out
+    assert "optimizer.lr from here on: 1e-05, before" in said and "trainer.max_epochs from here on: 2, before 1" in said
+    assert "lr: 1.0e-05" in (tmp_path / ".hydra" / "config.yaml").read_text(encoding="utf-8")
+    group = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]["param_groups"]
+    assert group[0]["lr"] == 1e-5
+    assert read_metrics(tmp_path)["epochs"] == 2
+
+
+def test_a_longer_run_follows_the_longer_schedule_from_its_next_step_on(tmp_path, whole):
+    shutil.copytree(whole, tmp_path / "copy")
+    Rates.seen.clear()
+    longer = ("trainer.max_epochs=4", "+callbacks.rates._target_=test_resume.Rates")
+    call(train.main, f"resume={tmp_path / 'copy'}", *longer)
+    steps = range(3 * 125, 4 * 125)
+    expected = [0.012 * (500 - step) / (500 - 10) for step in steps]  # 2 % of 500 steps warm up
+    assert [rate for rate, _ in Rates.seen] == pytest.approx(expected)
+
+
+def test_best_stays_best_wherever_the_folder_lies(tmp_path, whole):
+    """The learning rate is so high that what follows is worse."""
+    shutil.copytree(whole, tmp_path / "elsewhere" / "copy")
+    folder = tmp_path / "elsewhere" / "copy"
+    call(train.main, f"resume={folder}", "optimizer.lr=3.0", "scheduler=constant", "trainer.max_epochs=4")
+    metrics = read_metrics(folder)
+    assert metrics["epochs"] == 4 and metrics["test/mse"] == read_metrics(whole)["test/mse"]
+    assert_same_weights(weights(folder, "best"), weights(whole, "best"))
+    assert not torch.equal(*(weights(one)["network.encoder.1.weight"] for one in (folder, whole)))
+
+
+@pytest.mark.parametrize("settings", [("+trainer.check_val_every_n_epoch=5",), ("+trainer.max_steps=200",), ()])
+def test_the_last_checkpoint_is_the_newest_state(settings, tmp_path):
+    """Lightning's own rewrites it only when the metric has improved."""
+    wild = ("optimizer.lr=0.3", "scheduler=constant", "callbacks=light")
+    metrics = run_train(tmp_path, *STUDY, *wild, *settings)
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == metrics["steps"] == (200 if "+trainer.max_steps=200" in settings else 375)
+
+
+def test_rows_of_the_first_part_are_kept(tmp_path):
+    study = (*STUDY, *LIGHT, "logger=csv")
+    run_train(tmp_path / "whole", *study)
+    stop_at(tmp_path / "stopped", 180, *study)
+    call(train.main, f"resume={tmp_path / 'stopped'}", "~callbacks.stopper")
+    rows = [
+        (tmp_path / name / "csv" / "metrics.csv").read_text(encoding="utf-8").splitlines()
+        for name in ("whole", "stopped")
+    ]
+    assert rows[0] == rows[1] and len(rows[0]) > 20
+
+
+def test_a_new_run_starts_from_weights_and_optimiser_state_and_says_so(tmp_path, whole, capfd):
+    best = whole / "checkpoints" / "best.ckpt"
+    frozen = ("optimizer.lr=1e-12", "optimizer.bias_lr=1e-12", "trainer.max_epochs=1", "data.batch_size=50", "seed=5")
+    metrics = run_train(tmp_path, *STUDY, "callbacks=light", *frozen, f"ckpt_path={best}")
+    assert f"a new run, from the weights and the optimiser's state of {best}" in capfd.readouterr().out
+    assert metrics["epochs"] == 1 and metrics["steps"] == 80 and metrics["seed"] == 5
+    assert metrics["test/mse"] == pytest.approx(read_metrics(whole)["test/mse"], rel=1e-5)
+    state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]
+    assert (
+        state["param_groups"][0]["momentum"] == 0.9
+        and max(float(one["step"]) for one in state["state"].values() if "step" in one) == 375 + 80
+    )
+
+
+class FailingWrite(Callback):
+    """Breaks the write of the second epoch's checkpoint."""
+
+    def on_save_checkpoint(self, trainer, pl_module, checkpoint):
+        if trainer.current_epoch == 1:
+            checkpoint["broken"] = lambda: None  # cannot be pickled
+
+
+def test_a_save_that_breaks_leaves_the_former_checkpoints_whole(tmp_path):
+    with pytest.raises(Exception, match="pickle"):
+        run_train(tmp_path, *STUDY, *LIGHT, "+callbacks.breaks._target_=test_resume.FailingWrite")
+    for name in ("best", "last"):
+        assert torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True)["global_step"] == 125
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def test_two_runs_into_one_folder_the_second_is_refused(tmp_path):
+    arguments = [sys.executable, "src/train.py", "experiment=quick", "trainer.max_epochs=10000", "callbacks=light"]
+    process = subprocess.Popen(
+        [*arguments, f"hydra.run.dir={tmp_path}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    with pytest.raises(SystemExit) as stopped:
+        run_train(tmp_path, "experiment=quick", "trainer.max_epochs=10000", "callbacks=light")
+    assert "another run is at work in" in str(stopped.value.code)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 130 and time.monotonic() - started < 5
+    last_line = said.strip().splitlines()[-1]
+    assert re.fullmatch(r"stopped in epoch \d+ of 10000; go on with: python src/train.py resume=.*", last_line)
+    assert "Traceback" not in said
+    assert read_metrics(tmp_path)["status"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("resume=nowhere",), "resume=nowhere is not the folder of a run"),
+        (("resume=.", "-m", "seed=0,1"), "leave out -m"),
+    ],
+)
+def test_a_run_that_cannot_be_resumed_is_one_line(arguments, said, caplog):
+    with pytest.raises(SystemExit) as stopped:
+        call(train.main, *arguments)
+    assert stopped.value.code == 1 and said in caplog.text
+
+
+@pytest.mark.parametrize("script", [evaluate, explore])
+@pytest.mark.parametrize("arguments", [("ckpt_path=nowhere.ckpt",), (), ("ckpt_path=x.ckpt", "figures=maybe")])
+def test_another_refused_command_leaves_no_folder_either(script, arguments, tmp_path):
+    with pytest.raises(SystemExit):
+        call(script.main, *arguments, f"paths.log_dir={tmp_path}")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()] and not list(tmp_path.glob("*/runs/*"))
+
+
+def test_a_refused_run_leaves_no_folder_and_latest_leads_to_the_last_one(tmp_path, capfd):
+    logs = f"paths.log_dir={tmp_path}"
+    for override in ("optimizer.lr=0", "ckpt_path=nowhere.ckpt", "trainer.max_epochs=-1", "data.val_size=4500"):
+        with pytest.raises(SystemExit):
+            call(train.main, "experiment=quick", "callbacks=light", override, logs)
+    assert not list(tmp_path.rglob("train.log")) and not list(tmp_path.glob("train/runs/*"))
+    for _ in range(2):
+        call(train.main, "experiment=quick", "callbacks=light", "trainer.max_epochs=1", "logger=[]", logs)
+    runs = sorted((tmp_path / "train" / "runs").iterdir())
+    assert (tmp_path / "train" / "latest").resolve() == runs[-1] and len(runs) == 2
+    assert not Path(tmp_path / "train" / "latest").readlink().is_absolute()
+
+
+def test_a_sweep_started_again_runs_what_is_missing(tmp_path):
+    sweep = ("-m", *STUDY, "callbacks=light", "seed=0,1", f"hydra.sweep.dir={tmp_path}")
+    call(train.main, *sweep)
+    first = [read_metrics(tmp_path / job) for job in ("0", "1")]
+    shutil.rmtree(tmp_path / "1")
+    call(train.main, *sweep)
+    second = [read_metrics(tmp_path / job) for job in ("0", "1")]
+    assert second[0] == first[0] and second[1]["fit_seconds"] != first[1]["fit_seconds"]
+    assert second[1]["test/mse"] == first[1]["test/mse"]
+
+
+def test_metrics_of_a_broken_file_do_not_stop_a_run(tmp_path, whole):
+    shutil.copytree(whole, tmp_path / "copy")
+    (tmp_path / "copy" / "metrics.json").write_text("{", encoding="utf-8")
+    call(train.main, f"resume={tmp_path / 'copy'}")
+    metrics = json.loads((tmp_path / "copy" / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["status"] == "finished" and metrics["test/mse"] == read_metrics(whole)["test/mse"]
+
+
+class ImpatientAt(Callback):
+    """Sends Ctrl-C twice in the middle of a step, the second time long after the first."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_before_zero_grad(self, trainer, pl_module, optimizer):
+        if trainer.global_step == self.step:
+            stopping.time = SimpleNamespace(monotonic=iter([0.0, 10.0]).__next__)
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_second_ctrl_c_stops_in_the_middle_of_a_step_and_saves_nothing_half_done(tmp_path, whole, monkeypatch):
+    monkeypatch.setattr(stopping, "time", time)
+    with pytest.raises(SystemExit) as stopped:
+        run_train(tmp_path, *STUDY, *LIGHT, "+callbacks.stopper={_target_: test_resume.ImpatientAt, step: 160}")
+    assert stopped.value.code == 130
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 125
+    monkeypatch.undo()
+    call(train.main, f"resume={tmp_path}", "~callbacks.stopper")
+    assert_same_run(tmp_path, whole)
+
+
+def test_a_run_stopped_while_it_is_measured_goes_on_with_measuring(tmp_path, whole, monkeypatch, capfd):
+    def stop(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("autoencoder.evaluation.evaluate.evaluate", stop)
+    with pytest.raises(SystemExit) as stopped:
+        run_train(tmp_path, *STUDY, *LIGHT)
+    assert stopped.value.code == 143
+    assert "stopped after its last epoch, before it was measured; go on with" in capfd.readouterr().out
+    monkeypatch.undo()
+    run_train(tmp_path, *STUDY, *LIGHT)
+    assert_same_run(tmp_path, whole)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("+trainer.max_steps=300",),
+        pytest.param(("trainer.max_epochs=-1", "+trainer.max_steps=300"), marks=pytest.mark.slow),
+        ("+trainer.accumulate_grad_batches=3",),
+        pytest.param(("+trainer.val_check_interval=0.25",), marks=pytest.mark.slow),
+        pytest.param(
+            ("+trainer.val_check_interval=50", "+trainer.check_val_every_n_epoch=null"), marks=pytest.mark.slow
+        ),
+        pytest.param(("+trainer.check_val_every_n_epoch=2",), marks=pytest.mark.slow),
+        pytest.param(("+trainer.limit_train_batches=61", "+trainer.limit_val_batches=0"), marks=pytest.mark.slow),
+        pytest.param(("+trainer.overfit_batches=40",), marks=pytest.mark.slow),
+        pytest.param(
+            ("trainer.num_sanity_val_steps=2", "+trainer.reload_dataloaders_every_n_epochs=1"), marks=pytest.mark.slow
+        ),
+        ("trainer.precision=64-true",),
+        pytest.param(
+            ("trainer.precision=bf16-mixed", "optimizer=adam", "+trainer.gradient_clip_val=0.1"), marks=pytest.mark.slow
+        ),
+        pytest.param(("data.val_size=0", "logger=[tensorboard,csv]"), marks=pytest.mark.slow),
+        pytest.param(
+            ("data.batch_size=4000", "trainer.max_epochs=60", "scheduler=constant"), marks=pytest.mark.slow
+        ),  # an epoch is one batch
+    ],
+    ids=" ".join,
+)
+def test_whatever_the_trainer_does_a_stopped_run_goes_on(settings, tmp_path):
+    run_train(tmp_path / "whole", *STUDY, "callbacks=light", *settings)
+    for index, step in enumerate((17, 44)):
+        arguments = (*STUDY, "callbacks=light", *settings, f"hydra.run.dir={tmp_path / 'stopped'}")
+        stopper = f"{{_target_: test_resume.SignalAt, step: {step}, name: SIGINT}}"
+        again = (f"resume={tmp_path / 'stopped'}", f"callbacks.stopper={stopper}")
+        with pytest.raises(SystemExit) as stopped:
+            call(train.main, *(again if index else (*arguments, f"+callbacks.stopper={stopper}")))
+        assert stopped.value.code == 130
+    call(train.main, f"resume={tmp_path / 'stopped'}", "~callbacks.stopper")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("ckpt_path=x.ckpt",), "leave out ckpt_path, or resume"),
+        (("hydra.run.dir=elsewhere",), "goes on in the run's own folder: leave out hydra.run.dir"),
+    ],
+)
+def test_resume_beside_what_contradicts_it_is_one_line(arguments, said, whole, caplog):
+    with pytest.raises(SystemExit):
+        call(train.main, f"resume={whole}", *arguments)
+    assert said in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut", "empty"])
+def test_a_run_without_a_whole_last_checkpoint_says_what_can_be_done(damage, tmp_path, whole, capfd):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    last = folder / "checkpoints" / "last.ckpt"
+    content = last.read_bytes()
+    last.unlink() if damage == "lost" else last.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    with pytest.raises(SystemExit) as stopped:
+        call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+    said = f"{stopped.value.code}{''.join(capfd.readouterr())}"
+    assert "best.ckpt" in said and "ckpt_path" in said
+    assert_same_weights(weights(folder, "best"), weights(whole, "best"))
+
+
+def test_a_setting_that_a_callback_keeps_in_its_state_cannot_be_changed_on_the_way(tmp_path, capfd):
+    stop = "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/mse, patience: 9}"
+    run_train(tmp_path, *STUDY, "callbacks=light", "trainer.max_epochs=1", f"+callbacks.stop={stop}")
+    with pytest.raises(SystemExit):
+        call(train.main, f"resume={tmp_path}", "trainer.max_epochs=2", "callbacks.stop.patience=1")
+    assert "callbacks.stop.patience cannot be changed on the way" in "".join(capfd.readouterr())
+
+
+def callback(name, kind, **settings):
+    """The override that adds a callback of Lightning's."""
+    listed = "".join(f", {key}: {value}" for key, value in settings.items())
+    return f"+callbacks.{name}={{_target_: lightning.pytorch.callbacks.{kind}{listed}}}"
+
+
+@pytest.mark.parametrize("taken", ["~callbacks.stop", "callbacks.stop=null"])
+def test_callbacks_that_have_a_state_can_be_taken_away_and_added_on_the_way(tmp_path, taken):
+    stop = callback("stop", "EarlyStopping", monitor="val/mse", patience=1, min_delta=0.9)
+    run_train(tmp_path, *STUDY, "callbacks=light", stop, callback("kept", "ModelCheckpoint", monitor="val/mse"))
+    assert read_metrics(tmp_path)["epochs"] == 2
+    other = callback("other", "EarlyStopping", monitor="train/mse", patience=9)
+    call(train.main, f"resume={tmp_path}", taken, other)
+    assert read_metrics(tmp_path)["epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("limit", "changes", "said"),
+    [
+        ("+trainer.max_steps=100", ["trainer.max_epochs=5"], "the run has finished with trainer.max_steps=100"),
+        ("+trainer.max_time={milliseconds: 1}", ["trainer.max_epochs=5"], "set trainer.max_time to more"),
+        ("trainer.max_epochs=1", ["optimizer.lr=1e-5"], "the run has finished with trainer.max_epochs=1"),
+        ("trainer.max_epochs=1", ["callbacks.checkpoints=null", "trainer.max_epochs=2"], "take callbacks.checkpoints"),
+    ],
+)
+def test_a_finished_run_that_has_nothing_left_to_train_is_not_spoiled(limit, changes, said, tmp_path, capfd):
+    run_train(tmp_path, *STUDY, "callbacks=light", "+trainer.min_epochs=0", limit)
+    before = contents(tmp_path, but="train.log")
+    with pytest.raises(SystemExit):
+        call(train.main, f"resume={tmp_path}", *changes)
+    assert said in "".join(capfd.readouterr())
+    assert contents(tmp_path, but="train.log") == before
+
+
+@pytest.mark.parametrize("limit", ["max_epochs=1", "max_steps=5", "max_time={minutes: 9}"])
+def test_the_report_of_a_finished_run_names_the_limits_to_raise(limit, tmp_path, capfd):
+    command = (*STUDY, "callbacks=light", "trainer.max_epochs=1", f"++trainer.{limit}")
+    run_train(tmp_path, *command)
+    run_train(tmp_path, *command)
+    assert f"trainer.{limit.partition('=')[0]}=…" in capfd.readouterr().out
+
+
+def test_settings_that_end_in_an_error_before_anything_is_saved_are_not_recorded(tmp_path, whole, capfd):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    stop = callback("stop", "EarlyStopping", monitor="no_such")
+    with pytest.raises(SystemExit):
+        call(train.main, f"resume={folder}", "trainer.max_epochs=4", stop)
+    assert "`no_such` which is not available" in "".join(capfd.readouterr())
+    for name in ("metrics.json", ".hydra/config.yaml", ".hydra/overrides.yaml", "checkpoints/last.ckpt"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
+    call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+    assert read_metrics(folder)["epochs"] == 4
+
+
+def test_history_that_was_off_for_a_while_keeps_its_earlier_rows(tmp_path):
+    run_train(tmp_path, *STUDY, "callbacks=light", "trainer.max_epochs=2")
+    before = (tmp_path / "history.csv").read_text(encoding="utf-8")
+    call(train.main, f"resume={tmp_path}", "callbacks.history=null", "trainer.max_epochs=3")
+    assert (tmp_path / "history.csv").read_text(encoding="utf-8") == before
+    history = f"callbacks.history={{_target_: autoencoder.callbacks.history.History, path: '{tmp_path}/history.csv'}}"
+    call(train.main, f"resume={tmp_path}", history, "trainer.max_epochs=4")
+    assert (tmp_path / "history.csv").read_text(encoding="utf-8").startswith(before)
+    assert read_history(tmp_path / "history.csv")["epoch"] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("content", ["", "seed: 0\n", None], ids=["empty", "cut", "lost"])
+def test_a_run_whose_settings_are_lost_is_not_gone_on_with(content, tmp_path, whole, caplog):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    record = folder / ".hydra" / "config.yaml"
+    record.unlink() if content is None else record.write_text(content, encoding="utf-8")
+    with pytest.raises(SystemExit) as stopped:
+        call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+    assert "its .hydra/config.yaml is lost or broken" in f"{stopped.value.code}{caplog.text}"
+
+
+def test_a_broken_best_checkpoint_is_said_before_training(tmp_path, whole, capfd):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    best = folder / "checkpoints" / "best.ckpt"
+    content = best.read_bytes()
+    best.unlink()  # a link to last.ckpt, maybe
+    best.write_bytes(content[:1000])
+    with pytest.raises(SystemExit):
+        call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+    assert "delete it, and the best of the epochs to come is kept" in "".join(capfd.readouterr())
+    best.unlink()
+    call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+    assert read_metrics(folder)["epochs"] == 4
+
+
+@pytest.mark.parametrize("argument", ["resume=", "resume=''", "ckpt_path="])
+def test_an_empty_name_of_a_run_is_not_taken_for_none(argument, tmp_path, capfd, caplog):
+    with pytest.raises(SystemExit):
+        call(train.main, *STUDY, argument, f"hydra.run.dir={tmp_path}/new")
+    assert argument.partition("=")[0] in "".join(capfd.readouterr()) + caplog.text
+    assert not (tmp_path / "new").exists()
+
+
+def test_weights_alone_begin_a_new_run_but_no_run_goes_on_from_them(tmp_path, whole, capfd):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    last = folder / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    last.unlink()
+    kept = ("state_dict", "hyper_parameters", "ImageDataModule", "model", "optimizer")
+    torch.save({name: checkpoint[name] for name in kept} | {"pytorch-lightning_version": "2.6.6"}, last)
+    run_train(tmp_path / "new", *STUDY, "callbacks=light", "trainer.max_epochs=1", f"ckpt_path={last}")
+    assert f"a new run, from the weights of {last}" in capfd.readouterr().out
+    with pytest.raises(SystemExit):
+        call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+    assert "holds weights alone" in "".join(capfd.readouterr())
+    assert run_evaluate(tmp_path / "again", f"ckpt_path={last}", "metrics=[mse]")["test/mse"] > 0
+
+
+def test_steps_after_the_last_validation_are_measured_too(tmp_path, capfd):
+    run_train(tmp_path, *STUDY, "callbacks=light", "+trainer.max_steps=200")
+    assert "weights after the last validation: val/mse" in capfd.readouterr().out
+    best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["global_step"] == 200 and read_metrics(tmp_path)["steps"] == 200
+    assert_same_weights(best["state_dict"], weights(tmp_path))
+
+
+@pytest.mark.parametrize("limit", ["trainer.max_epochs=2", "+trainer.max_steps=300"])
+def test_fewer_epochs_or_steps_than_a_run_has_behind_it_are_refused_and_spoil_nothing(limit, tmp_path, whole, capfd):
+    shutil.copytree(whole, tmp_path / "copy")
+    before = contents(tmp_path / "copy", but="train.log")
+    with pytest.raises(SystemExit):
+        call(train.main, f"resume={tmp_path / 'copy'}", limit)
+    assert f"{limit.lstrip('+')} is less than the 3" in "".join(capfd.readouterr())
+    assert contents(tmp_path / "copy", but="train.log") == before

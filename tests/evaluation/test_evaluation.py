@@ -1,0 +1,102 @@
+"""What is asked for is measured, nothing else, and each figure equals plain NumPy's."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+import autoencoder.evaluation.evaluate as evaluation
+from autoencoder import AutoencoderModule, ImageDataModule
+from autoencoder.data.pixels import normalize
+from autoencoder.evaluation.evaluate import QUICK, Metric, evaluate, random_encoder
+from autoencoder.evaluation.pca import fit_pca
+
+ALL = get_args(Metric)
+
+
+@pytest.fixture(scope="module")
+def module() -> AutoencoderModule:
+    """An untrained model: its figures are as measurable as a trained one's."""
+    torch.manual_seed(1)
+    return AutoencoderModule(latent_dim=4, hidden_dims=[16]).eval()
+
+
+@pytest.fixture(scope="module")
+def figures(module, digits) -> dict[str, float | None]:
+    return evaluate(module, digits, ALL)
+
+
+def test_class_figures_equal_numpys_masks(module, digits, figures):
+    images = normalize(digits.images.test_images)
+    labels = digits.images.test_labels.numpy()
+    pca = fit_pca(digits.evaluation_batches("train"), 4)
+    for model, prefix in ((module, "test/"), (pca, "pca/test_")):
+        with torch.inference_mode():
+            error = (model(images) - images).double().flatten(1).numpy() ** 2
+        for label in range(10):
+            mse = error[labels == label].mean(1)
+            expected = {"mse": mse.mean(), "sse": mse.mean() * 784 / 4, "psnr": np.mean(10 * np.log10(4 / mse))}
+            for name, value in expected.items():
+                assert figures[f"{prefix}{name}_class_{label}"] == pytest.approx(value, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mse", "sse", "psnr", "ssim"])
+def test_class_figures_weighted_by_images_make_the_whole(digits, figures, name):
+    counts = digits.images.test_labels.bincount().tolist()
+    classes = [figures[f"test/{name}_class_{label}"] for label in range(10)]
+    assert figures[f"test/{name}"] == pytest.approx(np.average(classes, weights=counts), rel=1e-6)
+
+
+def test_a_learned_baseline_beats_a_random_encoder(figures):
+    assert figures["pca/test_probe_accuracy"] > figures["random/test_probe_accuracy"] > 0.1
+    assert figures["pca/test_knn_accuracy"] > figures["random/test_knn_accuracy"] > 0.1
+    assert 1 <= figures["test/effective_rank"] <= 4 and figures["test/dead_dimensions"] in range(5)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "names"),
+    [
+        ((), set()),
+        (("ssim",), {"test/ssim", "pca/test_ssim"}),
+        (("knn",), {"test/knn_accuracy", "pca/test_knn_accuracy", "random/test_knn_accuracy"}),
+        (("latents",), {f"{p}{n}" for p in ("test/", "pca/test_") for n in ("dead_dimensions", "effective_rank")}),
+        (QUICK, {"train/mse", "val/mse", *(f"{p}{n}" for p in ("test/", "pca/test_") for n in QUICK)}),
+    ],
+)
+def test_only_what_is_asked_for_is_computed(module, digits, figures, metrics, names):
+    measured = evaluate(module, digits, metrics)
+    assert measured.keys() == names
+    assert measured == pytest.approx({name: figures[name] for name in names})
+
+
+def test_without_validation_images_all_but_their_error_is_measured(module):
+    datamodule = ImageDataModule(dataset="mnist_5k", val_size=0)
+    datamodule.setup()
+    measured = evaluate(module, datamodule, ("mse", "probe"))
+    assert measured["val/mse"] is None and measured["test/probe_accuracy"] > 0.1
+
+
+def test_pca_is_fitted_once_and_only_if_needed(module, digits, monkeypatch):
+    fits = []
+    monkeypatch.setattr(evaluation, "fit_pca", lambda *arguments: fits.append(1) or fit_pca(*arguments))
+    evaluate(module, digits, ())
+    assert fits == []
+    evaluate(module, digits, ("mse", "latents"))
+    assert fits == [1]
+
+
+def test_the_random_encoder_is_always_the_same_and_leaves_the_seed_alone(module):
+    torch.manual_seed(3)
+    one = random_encoder(module)
+    after = torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(torch.rand(1), after)
+    other = random_encoder(module)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert one.hparams == module.hparams
+
+
+def test_a_metric_that_is_none_is_an_error(digits):
+    with pytest.raises(ValueError, match=r"`metrics` must be some of mse, .* got mes"):
+        evaluate(AutoencoderModule(), digits, ["mse", "mes"])

@@ -1,0 +1,365 @@
+"""The explorer in a real browser without network: it computes what torch does, and answers every gesture."""
+
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, call, read_metrics, refuse
+from torch import nn
+
+import explore
+from autoencoder import AutoencoderModule, ImageDataModule
+from autoencoder.data.pixels import normalize
+from autoencoder.errors import InputError
+from autoencoder.explorer.page import (
+    MARKER,
+    SCRIPTS,
+    build_page,
+    check_output,
+    metric_rows,
+    network_data,
+    page_data,
+    write_explorer,
+)
+from autoencoder.runs.checkpoints import restore
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="the explorer's page needs selenium: make setup")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND"),
+)
+PIXELS = """
+    const copy = document.createElement("canvas");
+    copy.width = copy.height = 28;
+    const context = copy.getContext("2d", {willReadFrequently: true});
+    context.drawImage(document.getElementById(arguments[0]), 0, 0);
+    return [...context.getImageData(0, 0, 28, 28).data];"""
+NO_FIGURES: dict[str, float] = {}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator:
+    """Chromium, with every host unknown to it."""
+    driver = shutil.which("chromedriver")
+    if not CHROMIUM or not driver:
+        pytest.skip("the explorer's page needs a browser and its driver: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="module")
+def trained(run) -> tuple[AutoencoderModule, ImageDataModule]:
+    return restore(run / "checkpoints" / "best.ckpt")
+
+
+@pytest.fixture(scope="module")
+def page(run, trained, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("explorer") / "explorer.html"
+    write_explorer(*trained, read_metrics(run), path)
+    return path
+
+
+def resize(browser, width: int, height: int = 900) -> None:
+    """Gives the page a viewport narrower than chromium's windows can be."""
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def visit(browser, page: Path) -> None:
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)
+    browser.get(page.as_uri())
+
+
+def pixels_of(browser, name: str) -> list[int]:
+    return browser.execute_script(PIXELS, name)
+
+
+def key(browser, name: str, *keys: str) -> None:
+    """Presses keys on an element."""
+    browser.find_element("id", name).send_keys(*keys)
+
+
+def requested(browser) -> set[str]:
+    """The addresses that the page asked for since `visit`."""
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 400, 800, 1400])
+def test_it_fits_any_width_without_error_or_request(browser, page, width, scheme):
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    resize(browser, width)
+    visit(browser, page)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (max(map(int, paper[4:-1].split(","))) < 128) == (scheme == "dark")
+    assert browser.get_log("browser") == []
+    assert {url for url in requested(browser) if not url.startswith("data:")} == {page.as_uri()}
+
+
+def test_a_slider_changes_the_image_and_reset_restores_it(browser, page):
+    resize(browser, 1400)
+    visit(browser, page)
+    mean = pixels_of(browser, "digit")
+    key(browser, "z3", *["\ue014"] * 40)  # right arrow
+    assert pixels_of(browser, "digit") != mean
+    assert len(browser.find_elements("css selector", "#slider-list input[type=range]")) == 8
+    browser.find_element("id", "reset").click()
+    assert pixels_of(browser, "digit") == mean
+    browser.find_element("id", "random").click()
+    assert pixels_of(browser, "digit") != mean and browser.find_element("id", "origin").is_displayed()
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "leaky_relu", "tanh"])
+@pytest.mark.parametrize(("precision", "tolerance"), [("half", 1e-2), ("single", 1e-5)])
+def test_the_page_computes_what_torch_does(browser, trained, tmp_path, precision, tolerance, activation):
+    module, digits = trained
+    if activation != "relu":
+        torch.manual_seed(0)
+        module = AutoencoderModule(latent_dim=8, activation=activation)
+    write_explorer(module, digits, NO_FIGURES, tmp_path / "page.html", precision)
+    visit(browser, tmp_path / "page.html")
+    images = normalize(digits.images.test_images[:100])
+    with torch.inference_mode():
+        latents = module.encode(images)
+        expected = {
+            "latents": latents,
+            "decoded": module.decode(latents).flatten(1),
+            "reconstructed": module(images).flatten(1),
+        }
+    script = """
+        const {encode, decode} = window.explorer, [images, latents] = arguments;
+        return {
+          latents: images.map((image) => [...encode(image)]),
+          decoded: latents.map((latent) => [...decode(latent)]),
+          reconstructed: images.map((image) => [...decode(encode(image))]),
+        };"""
+    computed = browser.execute_script(script, images.flatten(1).tolist(), latents.tolist())
+    for name, values in expected.items():
+        difference = (torch.tensor(computed[name]) - values).abs().max().item()
+        assert difference < tolerance * (max(1.0, values.abs().max().item()) if name == "latents" else 1), name
+
+
+def test_each_gesture_answers_within_a_frame(browser, digits, tmp_path):
+    write_explorer(AutoencoderModule(), digits, NO_FIGURES, tmp_path / "page.html")
+    visit(browser, tmp_path / "page.html")
+    script = """
+        const slider = document.getElementById("z1"), map = document.getElementById("map-canvas");
+        const position = document.getElementById("position"), box = map.getBoundingClientRect();
+        let step = 0;
+        const move = () =>
+          new PointerEvent("pointermove", {clientX: box.left + 50 + 7 * (step % 50), clientY: box.top + 150});
+        const pad = document.getElementById("pad"), padBox = pad.getBoundingClientRect();
+        const stroke = (type) => pad.dispatchEvent(new PointerEvent(type, {
+          clientX: padBox.left + 40 + 2 * step, clientY: padBox.top + 30 + 2 * step}));
+        window.requestAnimationFrame = (callback) => callback(); // to time what the next frame would do
+        pad.setPointerCapture = () => {};
+        stroke("pointerdown");
+        const gestures = {
+          draw: () => stroke("pointermove"),
+          decode: () => window.explorer.decode(new Float32Array(32)),
+          encode: () => window.explorer.encode(new Float32Array(784)),
+          slider: () => { slider.stepUp(); slider.dispatchEvent(new Event("input")); },
+          hover: () => map.dispatchEvent(move()),
+          walk: () => { position.value = step / 100; position.dispatchEvent(new Event("input")); },
+        };
+        const median = {};
+        for (const [name, gesture] of Object.entries(gestures)) {
+          const times = [];
+          for (step = 0; step < 101; step++) {
+            const start = performance.now();
+            gesture();
+            times.push(performance.now() - start);
+          }
+          median[name] = times.sort((a, b) => a - b)[50];
+        }
+        return median;"""
+    medians = browser.execute_script(script)
+    print(medians)
+    assert max(medians.values()) < 16, medians
+
+
+def test_a_drawing_is_encoded_and_decoded_as_one_draws(browser, page):
+    visit(browser, page)
+    blank = pixels_of(browser, "redrawn")
+    assert browser.find_element("id", "drawing-error").text == "–"
+    pen = webdriver.ActionChains(browser, duration=20)
+    pad = browser.find_element("id", "pad")
+    browser.execute_script("arguments[0].scrollIntoView()", pad)
+    pen.move_to_element_with_offset(pad, 60, -80).click_and_hold().move_by_offset(0, 60).move_by_offset(0, 60)
+    pen.release().perform()
+    wait(browser, "return document.getElementById('drawing-error').textContent !== '–'")
+    assert pixels_of(browser, "redrawn") != blank
+    drawn = torch.tensor(pixels_of(browser, "drawn")).view(28, 28, 4)[..., 0].double()
+    places = torch.arange(28).double()
+    centre = [(drawn.sum(axis) @ places / drawn.sum()).item() for axis in (0, 1)]
+    assert centre == pytest.approx([13.5, 13.5], abs=0.1)  # drawn to the right, and up
+    browser.find_element("id", "to-sliders").click()
+    assert "your drawing" in browser.find_element("id", "origin-text").text
+    browser.find_element("id", "clear").click()
+    wait(browser, "return document.getElementById('drawing-error').textContent === '–'")
+    key(browser, "pad", " ", *["\ue015"] * 8)  # space and arrow down: the pen without a pointer
+    wait(browser, "return document.getElementById('drawing-error').textContent !== '–'")
+    assert browser.get_log("browser") == []
+
+
+def wait(browser, script: str) -> None:
+    """Waits until `script` gives true."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    WebDriverWait(browser, 10).until(lambda driver: driver.execute_script(script))
+
+
+def test_two_points_of_the_map_are_joined(browser, page):
+    visit(browser, page)
+    before = pixels_of(browser, "between")
+    key(browser, "map-canvas", "\ue014", "\ue007")  # arrow right, enter
+    assert not browser.find_element("id", "position").is_enabled()
+    assert browser.find_element("id", "tip").is_displayed()
+    wait(browser, "return document.getElementById('status').textContent.includes('Choose point B')")
+    key(browser, "map-canvas", *["\ue012"] * 12, "\ue007")
+    assert browser.find_element("id", "position").is_enabled()
+    middle = pixels_of(browser, "between")
+    assert middle != before
+    key(browser, "position", "\ue010")  # to the end
+    assert pixels_of(browser, "between") != middle
+    canvas, tip = browser.find_element("id", "map-canvas"), browser.find_element("id", "tip")
+    for right, down in itertools.product(range(0, 100, 20), repeat=2):  # until a point is near
+        pointer = webdriver.ActionChains(browser, duration=20)
+        pointer.move_to_element_with_offset(canvas, right, down).click().perform()
+        if tip.is_displayed():
+            break
+    assert tip.is_displayed()
+    assert browser.get_log("browser") == []
+
+
+def test_everything_has_a_name(browser, page):
+    visit(browser, page)
+    script = """
+        const named = (node) => node.ariaLabel || node.labels?.length || node.textContent.trim();
+        const nodes = [...document.querySelectorAll("button, input, [role], [tabindex]")];
+        return nodes.filter((node) => !named(node) && node.id !== "status").map((node) => node.outerHTML);"""
+    assert browser.execute_script(script) == []
+    assert browser.find_element("id", "status").get_attribute("aria-live") == "polite"
+    assert len(browser.find_elements("css selector", "#worst-list figure")) == 16
+
+
+def test_the_figures_are_in_the_table(browser, page, run):
+    visit(browser, page)
+    text = browser.find_element("id", "metrics").text
+    metrics = read_metrics(run)
+    for name in ("test/mse", "pca/test_mse"):
+        assert f"{metrics[name]:.4f}" in text
+    assert metric_rows(NO_FIGURES) == []
+
+
+def test_another_network_gets_what_needs_no_forward_pass(browser, trained, tmp_path):
+    class Linear(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.encoder, self.decoder = network.encoder, network.decoder
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.decoder(self.encoder(images))
+
+    module = AutoencoderModule(latent_dim=1)
+    module.network = Linear(module.network)
+    write_explorer(module, trained[1], NO_FIGURES, tmp_path / "page.html")
+    visit(browser, tmp_path / "page.html")
+    assert "cannot compute this model" in browser.find_element("id", "no-network").text
+    shown = {
+        section.get_attribute("id")
+        for section in browser.find_elements("tag name", "section")
+        if section.is_displayed()
+    }
+    assert shown == {"map", "worst", "figures"}
+    key(browser, "map-canvas", "\ue014", "\ue007")
+    assert browser.find_element("id", "tip").is_displayed()
+    assert browser.execute_script("return window.explorer") is None
+    assert "No figures were measured" in browser.find_element("id", "figures").text
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("precision", ["half", "single"])
+def test_the_default_model_takes_3_mb_at_most(digits, precision):
+    data = page_data(AutoencoderModule(), digits, NO_FIGURES, precision)
+    full = 1_400 / len(data["samples"]["labels"])  # MNIST fills the page with more samples than these 500
+    samples = sum(len(json.dumps(part)) for part in data["samples"].values())
+    assert len(build_page(data)) + samples * (full - 1) <= 3e6
+
+
+def test_data_cannot_end_its_element(digits):
+    data = page_data(AutoencoderModule(), digits, NO_FIGURES) | {"title": "</script><b>{{data}}"}
+    content = build_page(data)
+    assert "</script><b>" not in content and content.count("</script>") == 2
+    assert "&lt;/script&gt;&lt;b&gt;{{data}}" in content
+    scripts = "".join(
+        (ROOT / "src" / "autoencoder" / "explorer" / name).read_text(encoding="utf-8") for name in SCRIPTS
+    )
+    assert "innerHTML" not in scripts and "http" not in scripts
+
+
+def test_weights_that_half_cannot_hold(digits):
+    module, images = AutoencoderModule(), normalize(digits.images.train_images[:10])
+    with torch.no_grad():
+        module.network.encoder[1].weight[0, 0] = 1e6
+    with pytest.raises(InputError, match="take precision=single"):
+        network_data(module, images, "half")
+    assert network_data(module, images, "single")
+
+
+def test_the_command_writes_into_the_run_or_elsewhere(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    best = f"ckpt_path={copy}/checkpoints/best.ckpt"
+    for _ in range(2):  # an explorer page may be written again
+        call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", best)
+    page = (copy / "explorer.html").read_text(encoding="utf-8")
+    assert MARKER in page and f"{read_metrics(copy)['test/mse']:.4f}" in page
+    shutil.copy(copy / "checkpoints" / "best.ckpt", tmp_path / "alone.ckpt")
+    call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", f"ckpt_path={tmp_path}/alone.ckpt", "precision=single")
+    assert '"precision":"single"' in (tmp_path / "explorer.html").read_text(encoding="utf-8")
+    call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", best, f"output={tmp_path}/other.html")
+    assert (tmp_path / "other.html").read_text(encoding="utf-8") == page
+    (copy / "metrics.json").write_text("{", encoding="utf-8")
+    with pytest.raises(SystemExit):
+        call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", best)
+    assert (copy / "explorer.html").read_text(encoding="utf-8") == page
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_before_the_page_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # whoever runs this test may be root
+    with pytest.raises(InputError, match="cannot be written to: choose another output"):
+        check_output(tmp_path / "page.html")
+
+
+def test_what_is_no_explorer_page_is_not_overwritten(run, tmp_path):
+    best = f"ckpt_path={run}/checkpoints/best.ckpt"
+    mine = tmp_path / "mine.html"
+    mine.write_text("<p>mine</p>", encoding="utf-8")
+    for output, message in (
+        (mine, "is no explorer page"),
+        (tmp_path, "is not a file"),
+        (tmp_path / "nowhere" / "page.html", "there is no folder"),
+    ):
+        line = refuse("src/explore.py", best, f"output={output}", f"paths.log_dir={tmp_path}/logs")
+        assert message in line and f"output={output}" in line
+    assert mine.read_text(encoding="utf-8") == "<p>mine</p>"
+    line = refuse("src/explore.py", best, "precision=double", f"paths.log_dir={tmp_path}/logs")
+    assert "precision must be 'half' or 'single', got 'double'" in line

@@ -1,0 +1,187 @@
+"""Each figure has its labels, its title and its content, on paper as on screen."""
+
+import re
+import sys
+import zlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.text import Text
+
+from autoencoder import AutoencoderModule, pictures
+from autoencoder.errors import InputError
+from autoencoder.pictures.latent_map import project
+from autoencoder.pictures.style import test_errors as errors_of  # a name that pytest would take for a test
+from autoencoder.runs.checkpoints import restore
+from autoencoder.runs.history import read_history
+
+NAMES = {
+    *("reconstructions", "worst_and_median", "traversals", "interpolations"),
+    *("class_errors", "latent_map", "loss_curves"),
+}
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    """A trained model and its data."""
+    return restore(run / "checkpoints" / "best.ckpt")
+
+
+@pytest.fixture(scope="module")
+def drawn(model, run) -> dict[str, Figure]:
+    """Every figure, each drawn by the one function that a notebook would call."""
+    history = read_history(run / "history.csv")
+    return {
+        name: getattr(pictures, f"draw_{name}")(*model, *((history,) if name == "loss_curves" else ()))
+        for name in NAMES
+    }
+
+
+@pytest.fixture(scope="module")
+def saved(model, run, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("paper") / "figures"
+    assert set(pictures.save_figures(*model, folder, run / "history.csv")) == NAMES
+    return folder
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_axes_are_labelled_and_the_title_names_data_and_error(name, drawn, model):
+    figure = drawn[name]
+    error = errors_of(*model).mean().item()
+    assert figure.get_suptitle().endswith(f"\nMNIST 5k (5,000 digits), 8 latent dimensions, test mse {error:.4f}")
+    lowest = figure.axes[-1]
+    assert lowest.get_xlabel()
+    assert all(axes.get_ylabel() or axes.get_yticklabels() for axes in figure.axes)
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_no_text_lies_over_another_or_beyond_the_page(name, drawn):
+    figure = drawn[name]
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    shown = [(text.get_text(), text.get_window_extent()) for text in texts if is_drawn(text, figure)]
+    assert len(shown) > 5
+    width, height = canvas.get_width_height()
+    for index, (words, box) in enumerate(shown):
+        assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1, words
+        for other_words, other in shown[index + 1 :]:
+            overlap = min(box.x1, other.x1) - max(box.x0, other.x0), min(box.y1, other.y1) - max(box.y0, other.y0)
+            assert min(overlap) <= 1, (words, other_words)  # pixels
+
+
+def is_drawn(text: Text, figure: Figure) -> bool:
+    """Whether matplotlib draws this text: it keeps tick labels beyond an axis's limits, but does not draw them."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+            if any(text in (tick.label1, tick.label2) for tick in ticks):
+                low, high = sorted(axis.get_view_interval())
+                return any(text is tick.label1 and low <= tick.get_loc() <= high for tick in ticks)
+    return True
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_files_are_neither_blank_nor_small(name, saved):
+    picture = imread(saved / f"{name}.png")
+    assert picture.shape[1] == 1300 and 500 < picture.shape[0] < 1500  # 6.5 inches at 200 dots each
+    assert picture[:, :, :3].std() > 0.05
+    paper = (saved / f"{name}.pdf").read_bytes()
+    assert paper.startswith(b"%PDF") and b"/Type3" not in paper
+    assert re.search(rb"/Title \(.*MNIST 5k.*test mse 0\.\d{4}\)", paper)
+    assert "test mse" in text_of(paper)
+
+
+def text_of(paper: bytes) -> str:
+    """The words in a PDF's compressed streams, two bytes a letter; kerning splits them, here they are put together."""
+    words = ""
+    for stream in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", paper, re.DOTALL):
+        try:
+            content = zlib.decompress(stream)
+        except zlib.error:
+            continue
+        for text in re.findall(rb"\bBT\b(.*?)\bET\b", content, re.DOTALL):
+            letters = b"".join(re.findall(rb"\(((?:\\.|[^\\()])*)\)", text, re.DOTALL))
+            words += re.sub(rb"\\(.)", rb"\1", letters).decode("utf-16-be", "replace") + "\n"
+    return words
+
+
+def test_the_errors_under_the_images_are_theirs(model, drawn):
+    errors = np.sort(errors_of(*model).numpy())
+    worst, median = (
+        [float(label.get_text()) for label in axes.get_xticklabels()] for axes in drawn["worst_and_median"].axes
+    )
+    assert worst == pytest.approx(errors[::-1][:10], abs=5e-4)
+    assert median == pytest.approx(errors[245:255], abs=5e-4)
+
+
+def test_boxes_show_the_quartiles_of_each_class(model, drawn):
+    module, datamodule = model
+    errors, labels = errors_of(module, datamodule).numpy(), datamodule.images.test_labels.numpy()
+    axes = drawn["class_errors"].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [str(label) for label in range(10)]
+    heights = [patch.get_path().vertices[:, 1] for patch in axes.patches]
+    for label in range(10):
+        low, high = np.quantile(errors[labels == label], [0.25, 0.75])
+        assert (heights[label].min(), heights[label].max()) == pytest.approx((low, high), rel=1e-5)
+
+
+def test_curves_are_the_files(drawn, run):
+    history = read_history(run / "history.csv")
+    train, val, _ = drawn["loss_curves"].axes[0].get_lines()
+    assert train.get_ydata().tolist() == history["train/mse"] and val.get_ydata().tolist() == history["val/mse"]
+
+
+def test_the_map_is_scikit_learns_pca():
+    from sklearn.decomposition import PCA
+
+    latents = torch.randn(200, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 5, 2, 3, 1])
+    points, labels = project(latents, "pca")
+    reference = PCA(2).fit(latents.numpy())
+    np.testing.assert_allclose(points.abs(), np.abs(reference.transform(latents.numpy())), atol=1e-4)
+    assert f"({reference.explained_variance_ratio_[0]:.0%} of the variance)" in labels[0]
+    with pytest.raises(ValueError, match="at least 2 dimensions"):
+        project(latents[:, :1], "pca")
+
+
+def test_umap_that_is_not_installed_is_an_error_with_its_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(InputError, match="pip install umap-learn, or take projection=pca"):
+        project(torch.rand(9, 3), "umap")
+
+
+def test_umap_that_is_installed_is_used(monkeypatch):
+    class UMAP:
+        def __init__(self, random_state):
+            assert random_state == 0  # the same map each time
+
+        def fit_transform(self, latents):
+            return latents[:, :2]
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=UMAP))
+    latents = torch.rand(9, 3)
+    points, labels = project(latents, "umap")
+    assert torch.equal(points, latents[:, :2]) and labels[0].startswith("UMAP")
+
+
+def test_errors_that_hardly_fall_are_on_a_linear_axis_with_numbers(model):
+    history = {"epoch": [1.0, 2.0], "train/mse": [0.031, 0.029], "val/mse": [float("nan")] * 2}
+    [axes] = pictures.draw_loss_curves(*model, history).axes
+    assert axes.get_yscale() == "linear"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "training, during the epoch",
+        "test, of the checkpoint",
+    ]
+
+
+def test_a_model_of_one_dimension_without_history_has_the_other_figures(digits, tmp_path):
+    module = AutoencoderModule(latent_dim=1, hidden_dims=[8])
+    names = pictures.save_figures(module, digits, tmp_path, tmp_path / "no.csv")
+    assert set(names) == NAMES - {"latent_map", "loss_curves"}
+    assert {path.stem for path in tmp_path.glob("*.pdf")} == set(names)
