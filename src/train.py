@@ -2,59 +2,23 @@
 
 import logging
 import os
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-
-from autoencoder.cli.errors import one_line_errors, removed_if_refused
-from autoencoder.cli.process import imports_done, short_process
+from autoencoder.cli.command import command, in_sweep
+from autoencoder.cli.process import imports_done
 from autoencoder.cli.resume import Start, expand_resume, started
-from autoencoder.runs.processes import check_processes, folder_overrides
+from autoencoder.cli.trainer_check import check_trainer
+from autoencoder.limits import Seed, Text
+from autoencoder.runs.processes import check_processes
 
-if TYPE_CHECKING:
-    from autoencoder.limits import Seed, Text
-
-ROOT = Path(__file__).resolve().parents[1]
-os.environ.setdefault("PROJECT_ROOT", str(ROOT))
 log = logging.getLogger(__name__)
 
 
-def main() -> None:
-    """The command: makes `resume=RUN` whole, then leaves the rest to Hydra."""
-    before = sys.argv
-    sys.argv = [before[0], *expand_resume(before[1:])]
-    try:
-        run()
-    finally:
-        sys.argv = before
-
-
-@hydra.main(version_base="1.3", config_path=str(ROOT / "configs"), config_name="train")
-def run(config: DictConfig) -> float | None:
-    """One run, or one job of a sweep; returns the validation error, which a sweeper may minimise."""
-    val_mse = None
-    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    with one_line_errors(keep_going=in_sweep), removed_if_refused(HydraConfig.get().runtime.output_dir):
-        from autoencoder.cli.config_check import check_config
-        from autoencoder.cli.trainer_check import check_trainer
-
-        settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        with started(config, settings) as start:
-            check_config(settings, Path(__file__), "train", given=("start",))
-            check_trainer(settings["trainer"], settings["callbacks"])
-            val_mse = start.report() if start.finished else train(**settings, start=start)
-    return val_mse
-
-
+@command(expand=expand_resume, start=started)
 def train(
-    seed: "Seed",
-    resume: "Text | None",
-    ckpt_path: "Text | None",
+    seed: Seed,
+    resume: Text | None,
+    ckpt_path: Text | None,
     model: dict[str, Any],
     data: dict[str, Any],
     optimizer: dict[str, Any],
@@ -65,9 +29,15 @@ def train(
     explorer: bool,
     paths: dict[str, str],
     start: Start,
-    logger: "dict[str, Any] | None" = None,
+    logger: dict[str, Any] | None = None,
 ) -> float | None:
-    """Builds the parts from their configs, fits, measures the best checkpoint, and writes numbers and pictures."""
+    """Builds the parts from their configs, fits, measures the best checkpoint, and writes numbers and pictures.
+
+    Returns: the validation error, which a sweeper may minimise.
+    """
+    check_trainer(trainer, callbacks)
+    if start.finished:
+        return start.report()
     from functools import partial
 
     import torch
@@ -126,7 +96,7 @@ def train(
         logger=of_kind("logger", loggers, Logger),
         plugins=[WholeFiles(), *build(plugins if isinstance(plugins, list) else [plugins])],
     )
-    check_processes(fitter, HydraConfig.get().mode == RunMode.MULTIRUN)
+    check_processes(fitter, in_sweep())
     begun = folder.record.exists()  # by a run that was killed before its first checkpoint, if nothing goes on
     log_lengths: dict[str, int] | None = {} if begun else None
     if start.goes_on:
@@ -153,28 +123,26 @@ def train(
         metrics |= evaluate(module, datamodule)
         write_metrics(metrics, folder.metrics)
         with left_out_if_it_fails("report.md"):
-            write_report(metrics, datamodule.title, folder.path / "report.md")
+            write_report(metrics, datamodule.title, folder.report)
         with left_out_if_it_fails("reconstructions.png"):
-            save_reconstructions(module, datamodule, metrics["test/mse"], folder.path / "reconstructions.png")
+            save_reconstructions(module, datamodule, metrics["test/mse"], folder.reconstructions)
         if figures:
             from autoencoder.pictures.save import save_figures
 
             with left_out_if_it_fails("figures/"):
-                save_figures(module, datamodule, folder.path / "figures", folder.history)
+                save_figures(module, datamodule, folder.figures, folder.history)
         if explorer:
             from autoencoder.explorer.page import write_explorer
 
             with left_out_if_it_fails("explorer.html"):
-                write_explorer(module, datamodule, metrics, folder.path / "explorer.html")
+                write_explorer(module, datamodule, metrics, folder.explorer)
         settings = {"model": model, "data": data, "optimizer": optimizer, "scheduler": scheduler}
         with left_out_if_it_fails("the loggers' last entry"):
             log_outcome(fitter, settings, metrics)
-    log.info("%s", summarize(metrics, datamodule.title, folder.path))
+    log.info("%s", summarize(metrics, datamodule.title, folder))
     val_mse: float | None = metrics["val/mse"]
     return val_mse
 
 
 if __name__ == "__main__":
-    with short_process(), one_line_errors():
-        sys.argv[1:1] = folder_overrides()
-        main()
+    train.main()

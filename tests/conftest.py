@@ -75,13 +75,13 @@ def call(main: Callable[[], object], *arguments: str) -> None:
 
 def run_train(folder: Path, *overrides: str) -> dict[str, object]:
     """One run into `folder`; returns its metrics."""
-    call(train.main, f"hydra.run.dir={folder}", *overrides)
+    call(train.train, f"hydra.run.dir={folder}", *overrides)
     return read_metrics(folder)
 
 
 def run_evaluate(folder: Path, *overrides: str) -> dict[str, object]:
     """One evaluation into `folder`; returns its metrics."""
-    call(evaluate.main, f"hydra.run.dir={folder}", *overrides)
+    call(evaluate.evaluate, f"hydra.run.dir={folder}", *overrides)
     return read_metrics(folder)
 
 

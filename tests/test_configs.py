@@ -11,6 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+import evaluate
+import train
 from autoencoder import AutoencoderModule
 from autoencoder.cli.config_check import check_config
 from autoencoder.cli.errors import OPTIONAL_LOGGERS
@@ -47,7 +49,7 @@ def test_each_file_composes_checks_and_builds(file, tmp_path):
     group, name = file.parts
     choice = f"{group}=[{name}]" if group == "logger" else f"{group}={name}"
     settings = composed(tmp_path, choice)
-    check_config(settings, ROOT / "src" / "train.py", "train", given=("start",))
+    check_config(settings, train.train.function, given=("start",))
     module = instantiate(
         settings["model"],
         optimizer=instantiate(settings["optimizer"]),
@@ -94,7 +96,7 @@ def test_defaults_of_signature_and_config_agree(tmp_path):
 
 def test_the_evaluation_config_composes(tmp_path):
     settings = composed(tmp_path, "ckpt_path=some.ckpt", name="evaluate")
-    check_config(settings, ROOT / "src" / "evaluate.py", "evaluate")
+    check_config(settings, evaluate.evaluate.function)
 
 
 def test_classic_is_the_plain_recipe(tmp_path):

@@ -51,11 +51,11 @@ def test_it_trains_and_is_evaluated_explored_and_gone_on_with(example, tmp_path)
     assert arguments == {"latent_dim": 5, "channels": 3, "image_shape": [1, 28, 28]}
     measured = run_evaluate(tmp_path / "again", f"ckpt_path={best}", "metrics=[mse]", "figures=false")
     assert measured["test/mse"] == pytest.approx(trained["test/mse"], rel=1e-6)
-    call(explore.main, f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/page")
+    call(explore.explore, f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/page")
     assert (run / "explorer.html").is_file()
     module, _ = restore(best)
     assert module.network.encoder[0].out_channels == 3 and module.latent_dim == 5
-    call(train.main, f"resume={run}", "trainer.max_epochs=2")
+    call(train.train, f"resume={run}", "trainer.max_epochs=2")
     assert read_metrics(run)["epochs"] == 2
 
 
@@ -73,10 +73,10 @@ def test_a_checkpoint_of_another_version_of_the_class_is_one_line(example, tmp_p
             path.unlink(missing_ok=True)
             torch.save(checkpoint | {"state_dict": changed}, path)
         for main, arguments in (
-            (train.main, (f"resume={run}", "trainer.max_epochs=2")),
-            (train.main, (*TINY, *example, f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/new")),
-            (evaluate.main, (f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/new")),
-            (explore.main, (f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/new")),
+            (train.train, (f"resume={run}", "trainer.max_epochs=2")),
+            (train.train, (*TINY, *example, f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/new")),
+            (evaluate.evaluate, (f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/new")),
+            (explore.explore, (f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/new")),
         ):
             with pytest.raises(SystemExit):
                 call(main, *arguments)

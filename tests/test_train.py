@@ -143,7 +143,7 @@ def test_callbacks_and_loggers_only_look_on(tmp_path):
 def test_a_sweep_prints_a_table_and_survives_a_failed_job(tmp_path, capfd):
     overrides = [*QUICK, "model.latent_dim=0,8,16", f"hydra.sweep.dir={tmp_path}", "-m"]
     with pytest.raises(SystemExit) as stopped:
-        call(train.main, *overrides)
+        call(train.train, *overrides)
     assert stopped.value.code not in (0, None)
     table = [line.split() for line in capfd.readouterr().out.partition("\njob ")[2].splitlines()[1:4]]
     assert [row[:2] for row in table] == [[str(job), f"model.latent_dim={dim}"] for job, dim in enumerate((0, 8, 16))]
@@ -192,6 +192,7 @@ def test_a_run_that_breaks_keeps_what_its_last_whole_epoch_left(tmp_path, capfd)
     assert "saved checkpoint" not in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_would_with_twice_the_batch(tmp_path):
     result = command("src/train.py", *QUICK, "trainer=ddp", f"hydra.run.dir={tmp_path}", OMP_NUM_THREADS="1")
     assert (result.returncode, result.stderr) == (0, "")

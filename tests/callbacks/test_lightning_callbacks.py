@@ -16,7 +16,7 @@ SWA = f"{ADDED}StochasticWeightAveraging"
 def refusal(capfd, folder, *overrides):
     """The last line of a run that ends with an error."""
     with pytest.raises(SystemExit) as stopped:
-        call(train.main, *TINY, f"hydra.run.dir={folder}", *overrides)
+        call(train.train, *TINY, f"hydra.run.dir={folder}", *overrides)
     assert stopped.value.code == 1
     captured = capfd.readouterr()
     assert "Traceback" not in captured.out + captured.err and not (folder / "metrics.json").exists()
@@ -143,6 +143,6 @@ class Spoil(Callback):
 def test_a_run_that_diverges_in_a_new_folder_keeps_its_last_good_checkpoint(tmp_path, capfd):
     folder = tmp_path / "new"
     with pytest.raises(SystemExit):
-        call(train.main, *TINY, f"hydra.run.dir={folder}", "+callbacks.spoil._target_=test_lightning_callbacks.Spoil")
+        call(train.train, *TINY, f"hydra.run.dir={folder}", "+callbacks.spoil._target_=test_lightning_callbacks.Spoil")
     assert f"the last good state is in {folder}/checkpoints/last.ckpt" in capfd.readouterr().out
     assert (folder / "checkpoints" / "last.ckpt").exists()

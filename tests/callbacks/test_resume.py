@@ -96,7 +96,7 @@ def test_a_run_stopped_anywhere_ends_as_if_never_stopped(step, name, code, tmp_p
     assert read_metrics(tmp_path)["status"] == "interrupted"
     last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert step < last["global_step"] <= step + 2  # at once, or behind the epoch's end
-    call(train.main, f"resume={tmp_path}", "~callbacks.stopper")
+    call(train.train, f"resume={tmp_path}", "~callbacks.stopper")
     assert_same_run(tmp_path, whole)
 
 
@@ -104,8 +104,8 @@ def test_a_run_is_stopped_again_and_again(tmp_path, whole):
     stop_at(tmp_path, 20, *STUDY, *LIGHT)
     for step in (70, 71, 130, 260):
         with pytest.raises(SystemExit):
-            call(train.main, f"resume={tmp_path}", f"callbacks.stopper.step={step}")
-    call(train.main, f"resume={tmp_path}", "~callbacks.stopper")
+            call(train.train, f"resume={tmp_path}", f"callbacks.stopper.step={step}")
+    call(train.train, f"resume={tmp_path}", "~callbacks.stopper")
     assert_same_run(tmp_path, whole)
 
 
@@ -116,7 +116,7 @@ def test_a_killed_run_goes_on_from_its_last_epoch(tmp_path, whole):
     environment = {"PYTHONPATH": f"{tests}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
     killed = command("src/train.py", *STUDY, *LIGHT, killer, f"hydra.run.dir={tmp_path}", **environment)
     assert killed.returncode == -signal.SIGKILL
-    call(train.main, f"resume={tmp_path}", "~callbacks.stopper")
+    call(train.train, f"resume={tmp_path}", "~callbacks.stopper")
     assert_same_run(tmp_path, whole)
     assert not list(tmp_path.rglob(".*.tmp")) and not (tmp_path / ".lock").exists()
 
@@ -127,7 +127,7 @@ def test_the_same_command_into_the_same_folder_goes_on(step, tmp_path, whole):
     with pytest.raises(RuntimeError, match="broken"):
         run_train(tmp_path, *STUDY, *LIGHT, f"+callbacks.stop={{_target_: test_resume.BreakAt, step: {step}}}")
     assert (tmp_path / "checkpoints" / "last.ckpt").exists() == (step > 125)
-    run_train(tmp_path, *STUDY, *LIGHT) if step < 125 else call(train.main, f"resume={tmp_path}", "~callbacks.stop")
+    run_train(tmp_path, *STUDY, *LIGHT) if step < 125 else call(train.train, f"resume={tmp_path}", "~callbacks.stop")
     assert_same_run(tmp_path, whole)
 
 
@@ -149,7 +149,7 @@ def test_a_finished_run_is_reported_and_not_run_again(tmp_path, whole, capfd):
     metrics = run_train(tmp_path / "moved", *STUDY, *LIGHT, "callbacks.progress=null", "figures=true")
     said = capfd.readouterr().out
     assert "finished before, with the same settings" in said and f"val/mse {metrics['val/mse']:.4f}" in said
-    call(train.main, f"resume={tmp_path / 'moved'}")
+    call(train.train, f"resume={tmp_path / 'moved'}")
     assert contents(tmp_path / "moved", but="train.log") == before
 
 
@@ -188,7 +188,7 @@ def test_what_a_run_cannot_change_on_its_way_is_refused(override, name, tmp_path
     shutil.copytree(whole, tmp_path / "copy")
     before = contents(tmp_path / "copy")
     with pytest.raises(SystemExit) as stopped:
-        call(train.main, f"resume={tmp_path / 'copy'}", override)
+        call(train.train, f"resume={tmp_path / 'copy'}", override)
     assert name in str(stopped.value.code) and "cannot change it on its way" in str(stopped.value.code)
     assert contents(tmp_path / "copy") == before
 
@@ -209,7 +209,7 @@ def test_settings_changed_on_the_way_are_used_from_there_on_said_and_recorded(op
     run_train(tmp_path, *study)
     Rates.seen.clear()
     changes = ("optimizer.lr=1e-5", "optimizer.weight_decay=0.5", "trainer.max_epochs=2")
-    call(train.main, f"resume={tmp_path}", *changes, "+callbacks.rates._target_=test_resume.Rates")
+    call(train.train, f"resume={tmp_path}", *changes, "+callbacks.rates._target_=test_resume.Rates")
     assert set(Rates.seen) == {(1e-5, 0.5)} and len(Rates.seen) == 125
     said = capfd.readouterr().out
     assert "optimizer.lr from here on: 1e-05, before" in said and "trainer.max_epochs from here on: 2, before 1" in said
@@ -223,7 +223,7 @@ def test_a_longer_run_follows_the_longer_schedule_from_its_next_step_on(tmp_path
     shutil.copytree(whole, tmp_path / "copy")
     Rates.seen.clear()
     longer = ("trainer.max_epochs=4", "+callbacks.rates._target_=test_resume.Rates")
-    call(train.main, f"resume={tmp_path / 'copy'}", *longer)
+    call(train.train, f"resume={tmp_path / 'copy'}", *longer)
     steps = range(3 * 125, 4 * 125)
     expected = [0.012 * (500 - step) / (500 - 10) for step in steps]  # 2 % of 500 steps warm up
     assert [rate for rate, _ in Rates.seen] == pytest.approx(expected)
@@ -233,7 +233,7 @@ def test_best_stays_best_wherever_the_folder_lies(tmp_path, whole):
     """The learning rate is so high that what follows is worse."""
     shutil.copytree(whole, tmp_path / "elsewhere" / "copy")
     folder = tmp_path / "elsewhere" / "copy"
-    call(train.main, f"resume={folder}", "optimizer.lr=3.0", "scheduler=constant", "trainer.max_epochs=4")
+    call(train.train, f"resume={folder}", "optimizer.lr=3.0", "scheduler=constant", "trainer.max_epochs=4")
     metrics = read_metrics(folder)
     assert metrics["epochs"] == 4 and metrics["test/mse"] == read_metrics(whole)["test/mse"]
     assert_same_weights(weights(folder, "best"), weights(whole, "best"))
@@ -253,7 +253,7 @@ def test_rows_of_the_first_part_are_kept(tmp_path):
     study = (*STUDY, *LIGHT, "logger=csv")
     run_train(tmp_path / "whole", *study)
     stop_at(tmp_path / "stopped", 180, *study)
-    call(train.main, f"resume={tmp_path / 'stopped'}", "~callbacks.stopper")
+    call(train.train, f"resume={tmp_path / 'stopped'}", "~callbacks.stopper")
     rows = [
         (tmp_path / name / "csv" / "metrics.csv").read_text(encoding="utf-8").splitlines()
         for name in ("whole", "stopped")
@@ -325,15 +325,15 @@ def test_two_runs_into_one_folder_the_second_is_refused(tmp_path):
 )
 def test_a_run_that_cannot_be_resumed_is_one_line(arguments, said, caplog):
     with pytest.raises(SystemExit) as stopped:
-        call(train.main, *arguments)
+        call(train.train, *arguments)
     assert stopped.value.code == 1 and said in caplog.text
 
 
-@pytest.mark.parametrize("script", [evaluate, explore])
+@pytest.mark.parametrize("script", [evaluate.evaluate, explore.explore])
 @pytest.mark.parametrize("arguments", [("ckpt_path=nowhere.ckpt",), (), ("ckpt_path=x.ckpt", "figures=maybe")])
 def test_another_refused_command_leaves_no_folder_either(script, arguments, tmp_path):
     with pytest.raises(SystemExit):
-        call(script.main, *arguments, f"paths.log_dir={tmp_path}")
+        call(script, *arguments, f"paths.log_dir={tmp_path}")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()] and not list(tmp_path.glob("*/runs/*"))
 
 
@@ -341,10 +341,10 @@ def test_a_refused_run_leaves_no_folder_and_latest_leads_to_the_last_one(tmp_pat
     logs = f"paths.log_dir={tmp_path}"
     for override in ("optimizer.lr=0", "ckpt_path=nowhere.ckpt", "trainer.max_epochs=-1", "data.val_size=4500"):
         with pytest.raises(SystemExit):
-            call(train.main, "experiment=quick", "callbacks=light", override, logs)
+            call(train.train, "experiment=quick", "callbacks=light", override, logs)
     assert not list(tmp_path.rglob("train.log")) and not list(tmp_path.glob("train/runs/*"))
     for _ in range(2):
-        call(train.main, "experiment=quick", "callbacks=light", "trainer.max_epochs=1", "logger=[]", logs)
+        call(train.train, "experiment=quick", "callbacks=light", "trainer.max_epochs=1", "logger=[]", logs)
     runs = sorted((tmp_path / "train" / "runs").iterdir())
     assert (tmp_path / "train" / "latest").resolve() == runs[-1] and len(runs) == 2
     assert not Path(tmp_path / "train" / "latest").readlink().is_absolute()
@@ -352,10 +352,10 @@ def test_a_refused_run_leaves_no_folder_and_latest_leads_to_the_last_one(tmp_pat
 
 def test_a_sweep_started_again_runs_what_is_missing(tmp_path):
     sweep = ("-m", *STUDY, "callbacks=light", "seed=0,1", f"hydra.sweep.dir={tmp_path}")
-    call(train.main, *sweep)
+    call(train.train, *sweep)
     first = [read_metrics(tmp_path / job) for job in ("0", "1")]
     shutil.rmtree(tmp_path / "1")
-    call(train.main, *sweep)
+    call(train.train, *sweep)
     second = [read_metrics(tmp_path / job) for job in ("0", "1")]
     assert second[0] == first[0] and second[1]["fit_seconds"] != first[1]["fit_seconds"]
     assert second[1]["test/mse"] == first[1]["test/mse"]
@@ -364,7 +364,7 @@ def test_a_sweep_started_again_runs_what_is_missing(tmp_path):
 def test_metrics_of_a_broken_file_do_not_stop_a_run(tmp_path, whole):
     shutil.copytree(whole, tmp_path / "copy")
     (tmp_path / "copy" / "metrics.json").write_text("{", encoding="utf-8")
-    call(train.main, f"resume={tmp_path / 'copy'}")
+    call(train.train, f"resume={tmp_path / 'copy'}")
     metrics = json.loads((tmp_path / "copy" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["status"] == "finished" and metrics["test/mse"] == read_metrics(whole)["test/mse"]
 
@@ -389,7 +389,7 @@ def test_a_second_ctrl_c_stops_in_the_middle_of_a_step_and_saves_nothing_half_do
     assert stopped.value.code == 130
     assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 125
     monkeypatch.undo()
-    call(train.main, f"resume={tmp_path}", "~callbacks.stopper")
+    call(train.train, f"resume={tmp_path}", "~callbacks.stopper")
     assert_same_run(tmp_path, whole)
 
 
@@ -441,9 +441,9 @@ def test_whatever_the_trainer_does_a_stopped_run_goes_on(settings, tmp_path):
         stopper = f"{{_target_: test_resume.SignalAt, step: {step}, name: SIGINT}}"
         again = (f"resume={tmp_path / 'stopped'}", f"callbacks.stopper={stopper}")
         with pytest.raises(SystemExit) as stopped:
-            call(train.main, *(again if index else (*arguments, f"+callbacks.stopper={stopper}")))
+            call(train.train, *(again if index else (*arguments, f"+callbacks.stopper={stopper}")))
         assert stopped.value.code == 130
-    call(train.main, f"resume={tmp_path / 'stopped'}", "~callbacks.stopper")
+    call(train.train, f"resume={tmp_path / 'stopped'}", "~callbacks.stopper")
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
 
 
@@ -456,7 +456,7 @@ def test_whatever_the_trainer_does_a_stopped_run_goes_on(settings, tmp_path):
 )
 def test_resume_beside_what_contradicts_it_is_one_line(arguments, said, whole, caplog):
     with pytest.raises(SystemExit):
-        call(train.main, f"resume={whole}", *arguments)
+        call(train.train, f"resume={whole}", *arguments)
     assert said in caplog.text
 
 
@@ -468,7 +468,7 @@ def test_a_run_without_a_whole_last_checkpoint_says_what_can_be_done(damage, tmp
     content = last.read_bytes()
     last.unlink() if damage == "lost" else last.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
     with pytest.raises(SystemExit) as stopped:
-        call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+        call(train.train, f"resume={folder}", "trainer.max_epochs=4")
     said = f"{stopped.value.code}{''.join(capfd.readouterr())}"
     assert "best.ckpt" in said and "ckpt_path" in said
     assert_same_weights(weights(folder, "best"), weights(whole, "best"))
@@ -478,7 +478,7 @@ def test_a_setting_that_a_callback_keeps_in_its_state_cannot_be_changed_on_the_w
     stop = "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/mse, patience: 9}"
     run_train(tmp_path, *STUDY, "callbacks=light", "trainer.max_epochs=1", f"+callbacks.stop={stop}")
     with pytest.raises(SystemExit):
-        call(train.main, f"resume={tmp_path}", "trainer.max_epochs=2", "callbacks.stop.patience=1")
+        call(train.train, f"resume={tmp_path}", "trainer.max_epochs=2", "callbacks.stop.patience=1")
     assert "callbacks.stop.patience cannot be changed on the way" in "".join(capfd.readouterr())
 
 
@@ -494,7 +494,7 @@ def test_callbacks_that_have_a_state_can_be_taken_away_and_added_on_the_way(tmp_
     run_train(tmp_path, *STUDY, "callbacks=light", stop, callback("kept", "ModelCheckpoint", monitor="val/mse"))
     assert read_metrics(tmp_path)["epochs"] == 2
     other = callback("other", "EarlyStopping", monitor="train/mse", patience=9)
-    call(train.main, f"resume={tmp_path}", taken, other)
+    call(train.train, f"resume={tmp_path}", taken, other)
     assert read_metrics(tmp_path)["epochs"] == 3
 
 
@@ -511,7 +511,7 @@ def test_a_finished_run_that_has_nothing_left_to_train_is_not_spoiled(limit, cha
     run_train(tmp_path, *STUDY, "callbacks=light", "+trainer.min_epochs=0", limit)
     before = contents(tmp_path, but="train.log")
     with pytest.raises(SystemExit):
-        call(train.main, f"resume={tmp_path}", *changes)
+        call(train.train, f"resume={tmp_path}", *changes)
     assert said in "".join(capfd.readouterr())
     assert contents(tmp_path, but="train.log") == before
 
@@ -529,21 +529,21 @@ def test_settings_that_end_in_an_error_before_anything_is_saved_are_not_recorded
     shutil.copytree(whole, folder)
     stop = callback("stop", "EarlyStopping", monitor="no_such")
     with pytest.raises(SystemExit):
-        call(train.main, f"resume={folder}", "trainer.max_epochs=4", stop)
+        call(train.train, f"resume={folder}", "trainer.max_epochs=4", stop)
     assert "`no_such` which is not available" in "".join(capfd.readouterr())
     for name in ("metrics.json", ".hydra/config.yaml", ".hydra/overrides.yaml", "checkpoints/last.ckpt"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
-    call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+    call(train.train, f"resume={folder}", "trainer.max_epochs=4")
     assert read_metrics(folder)["epochs"] == 4
 
 
 def test_history_that_was_off_for_a_while_keeps_its_earlier_rows(tmp_path):
     run_train(tmp_path, *STUDY, "callbacks=light", "trainer.max_epochs=2")
     before = (tmp_path / "history.csv").read_text(encoding="utf-8")
-    call(train.main, f"resume={tmp_path}", "callbacks.history=null", "trainer.max_epochs=3")
+    call(train.train, f"resume={tmp_path}", "callbacks.history=null", "trainer.max_epochs=3")
     assert (tmp_path / "history.csv").read_text(encoding="utf-8") == before
     history = f"callbacks.history={{_target_: autoencoder.callbacks.history.History, path: '{tmp_path}/history.csv'}}"
-    call(train.main, f"resume={tmp_path}", history, "trainer.max_epochs=4")
+    call(train.train, f"resume={tmp_path}", history, "trainer.max_epochs=4")
     assert (tmp_path / "history.csv").read_text(encoding="utf-8").startswith(before)
     assert read_history(tmp_path / "history.csv")["epoch"] == [1, 2, 4]
 
@@ -555,7 +555,7 @@ def test_a_run_whose_settings_are_lost_is_not_gone_on_with(content, tmp_path, wh
     record = folder / ".hydra" / "config.yaml"
     record.unlink() if content is None else record.write_text(content, encoding="utf-8")
     with pytest.raises(SystemExit) as stopped:
-        call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+        call(train.train, f"resume={folder}", "trainer.max_epochs=4")
     assert "its .hydra/config.yaml is lost or broken" in f"{stopped.value.code}{caplog.text}"
 
 
@@ -567,17 +567,17 @@ def test_a_broken_best_checkpoint_is_said_before_training(tmp_path, whole, capfd
     best.unlink()  # a link to last.ckpt, maybe
     best.write_bytes(content[:1000])
     with pytest.raises(SystemExit):
-        call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+        call(train.train, f"resume={folder}", "trainer.max_epochs=4")
     assert "delete it, and the best of the epochs to come is kept" in "".join(capfd.readouterr())
     best.unlink()
-    call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+    call(train.train, f"resume={folder}", "trainer.max_epochs=4")
     assert read_metrics(folder)["epochs"] == 4
 
 
 @pytest.mark.parametrize("argument", ["resume=", "resume=''", "ckpt_path="])
 def test_an_empty_name_of_a_run_is_not_taken_for_none(argument, tmp_path, capfd, caplog):
     with pytest.raises(SystemExit):
-        call(train.main, *STUDY, argument, f"hydra.run.dir={tmp_path}/new")
+        call(train.train, *STUDY, argument, f"hydra.run.dir={tmp_path}/new")
     assert argument.partition("=")[0] in "".join(capfd.readouterr()) + caplog.text
     assert not (tmp_path / "new").exists()
 
@@ -593,9 +593,9 @@ def test_weights_alone_begin_a_new_run_but_no_run_goes_on_from_them(tmp_path, wh
     run_train(tmp_path / "new", *STUDY, "callbacks=light", "trainer.max_epochs=1", f"ckpt_path={last}")
     assert f"a new run, from the weights of {last}" in capfd.readouterr().out
     with pytest.raises(SystemExit):
-        call(train.main, f"resume={folder}", "trainer.max_epochs=4")
+        call(train.train, f"resume={folder}", "trainer.max_epochs=4")
     assert "holds weights alone" in "".join(capfd.readouterr())
-    assert run_evaluate(tmp_path / "again", f"ckpt_path={last}", "metrics=[mse]")["test/mse"] > 0
+    assert run_evaluate(tmp_path / "again", f"ckpt_path={last}", "metrics=[mse]", "figures=false")["test/mse"] > 0
 
 
 def test_steps_after_the_last_validation_are_measured_too(tmp_path, capfd):
@@ -611,6 +611,6 @@ def test_fewer_epochs_or_steps_than_a_run_has_behind_it_are_refused_and_spoil_no
     shutil.copytree(whole, tmp_path / "copy")
     before = contents(tmp_path / "copy", but="train.log")
     with pytest.raises(SystemExit):
-        call(train.main, f"resume={tmp_path / 'copy'}", limit)
+        call(train.train, f"resume={tmp_path / 'copy'}", limit)
     assert f"{limit.lstrip('+')} is less than the 3" in "".join(capfd.readouterr())
     assert contents(tmp_path / "copy", but="train.log") == before

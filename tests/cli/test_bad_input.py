@@ -106,7 +106,7 @@ def test_a_mistake_in_the_command(override, message, tmp_path):
     ],
 )
 def test_a_mistake_is_answered_with_what_was_meant(override, message, tmp_path, capfd):
-    assert message in refuse_here(train.main, capfd, override, f"paths.log_dir={tmp_path}")
+    assert message in refuse_here(train.train, capfd, override, f"paths.log_dir={tmp_path}")
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_a_class_of_ones_own_that_cannot_be_imported(content, message, tmp_path)
     ],
 )
 def test_settings_that_only_their_library_knows_to_be_wrong(override, message, tmp_path, capfd):
-    assert message in refuse_here(train.main, capfd, *QUICK, override, f"hydra.run.dir={tmp_path}")
+    assert message in refuse_here(train.train, capfd, *QUICK, override, f"hydra.run.dir={tmp_path}")
 
 
 def test_lack_of_memory_is_one_line():

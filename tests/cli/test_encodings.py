@@ -118,5 +118,5 @@ def test_the_log_file_keeps_what_the_terminal_cannot_show(tmp_path):
     environment = PLAIN_C | {"PYTHONIOENCODING": "ascii:strict", "PROJECT_ROOT": str(ROOT)}
     result = run_in(environment, str(script), "ckpt_path=x", f"hydra.run.dir={tmp_path}/run")
     assert (result.returncode, result.stderr) == (0, b"")
-    assert (tmp_path / "run" / "say.log").read_text(encoding="utf-8") == "5 × 5 – grün\n"
+    assert (tmp_path / "run" / "evaluate.log").read_text(encoding="utf-8") == "5 × 5 – grün\n"
     assert result.stdout == rb"5 \xd7 5 \u2013 gr\xfcn" + b"\n"

@@ -111,6 +111,6 @@ def test_a_bug_is_in_the_log_once_with_its_traceback(tmp_path, capfd):
 def test_a_bug_in_a_job_of_a_sweep_is_in_its_log(tmp_path, capfd):
     overrides = (*QUICK, "callbacks=light", "logger=[]", "+callbacks.bug._target_=test_errors.Bug")
     with pytest.raises(SystemExit):
-        call(train.main, *overrides, "seed=0,1", f"hydra.sweep.dir={tmp_path}", "-m")
+        call(train.train, *overrides, "seed=0,1", f"hydra.sweep.dir={tmp_path}", "-m")
     for job in ("0", "1"):
         assert (tmp_path / job / "train.log").read_text(encoding="utf-8").count("Traceback") == 1

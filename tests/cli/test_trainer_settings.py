@@ -18,7 +18,7 @@ TINY = ("experiment=quick", "callbacks=light", "+trainer.limit_train_batches=4",
 def refusal(capfd, folder, *overrides):
     """The one line with which a run is refused in this process."""
     with pytest.raises(SystemExit) as stopped:
-        call(train.main, *TINY, f"hydra.run.dir={folder}", *overrides)
+        call(train.train, *TINY, f"hydra.run.dir={folder}", *overrides)
     assert stopped.value.code == 1
     captured = capfd.readouterr()
     lines = [line for line in (captured.out + captured.err).splitlines() if line.strip()]
@@ -177,7 +177,7 @@ def test_a_run_that_goes_on_beyond_its_steps_ends_as_if_it_had_never_stopped(tmp
     run_train(whole, *settings, "+trainer.max_steps=9")
     run_train(parts, *settings, f"+trainer.max_steps={limits[0]}")
     for steps in limits[1:]:
-        call(train.main, f"resume={parts}", f"trainer.max_steps={steps}")
+        call(train.train, f"resume={parts}", f"trainer.max_steps={steps}")
     assert_same_end(parts, whole)
 
 
@@ -187,7 +187,7 @@ def test_a_run_that_goes_on_beyond_its_time_deals_the_rest_of_its_epoch_first(tm
     run_train(whole, *settings)
     run_train(parts, *settings, "+trainer.max_time={milliseconds: 1}")
     assert read_metrics(parts)["steps"] == 1
-    call(train.main, f"resume={parts}", "trainer.max_time.milliseconds=1000000")
+    call(train.train, f"resume={parts}", "trainer.max_time.milliseconds=1000000")
     assert_same_end(parts, whole)
 
 
@@ -221,7 +221,7 @@ def test_fit_seconds_count_all_sessions(tmp_path):
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["callbacks"]["FitClock"]["seconds"] += 1000
     torch.save(checkpoint, path)
-    call(train.main, f"resume={tmp_path}", "trainer.max_epochs=4")
+    call(train.train, f"resume={tmp_path}", "trainer.max_epochs=4")
     assert 1000 < read_metrics(tmp_path)["fit_seconds"] < 1010 and first < 10
 
 

@@ -79,7 +79,7 @@ def test_every_command_works_on(name, tmp_path, monkeypatch):
     left_out = {line.partition(" is left out: ")[0] for line in said if " is left out: " in line}
     assert left_out == LEFT_OUT.get(name, set())
     assert measured.keys() >= {"pca/test_mse", "test/psnr"}
-    call(explore.main, f"ckpt_path={run}/checkpoints/best.ckpt", f"output={tmp_path}/page.html")
+    call(explore.explore, f"ckpt_path={run}/checkpoints/best.ckpt", f"output={tmp_path}/page.html")
     pictures = [*tmp_path.rglob("*.png")]
     assert len(pictures) > 10
     for picture in pictures:

@@ -70,7 +70,7 @@ def test_a_run_goes_on_with_its_own_images_wherever_data_dir_points(elsewhere, t
     run_train(tmp_path / "run", *SETTINGS, f"paths.data_dir={tmp_path / 'its'}")
     if elsewhere == "moved":
         (tmp_path / "its").rename(tmp_path / "moved")
-    call(train.main, f"resume={tmp_path}/run", "trainer.max_epochs=2", f"paths.data_dir={tmp_path / elsewhere}")
+    call(train.train, f"resume={tmp_path}/run", "trainer.max_epochs=2", f"paths.data_dir={tmp_path / elsewhere}")
     metrics = read_metrics(tmp_path / "run")
     assert (metrics["dataset"], metrics["train_size"], metrics["epochs"]) == ("mnist", 89, 2)
 
@@ -81,12 +81,12 @@ def test_a_run_on_the_digits_that_stood_in_goes_on_with_them(tmp_path, two, monk
 
     monkeypatch.setattr(sources, "_download", fail)
     run_train(tmp_path / "run", *SETTINGS, f"paths.data_dir={tmp_path / 'none'}", "+trainer.limit_train_batches=3")
-    call(train.main, f"resume={tmp_path}/run", "trainer.max_epochs=2", f"paths.data_dir={two / 'its'}")
+    call(train.train, f"resume={tmp_path}/run", "trainer.max_epochs=2", f"paths.data_dir={two / 'its'}")
     metrics = read_metrics(tmp_path / "run")
     assert (metrics["dataset"], metrics["val_size"], metrics["epochs"]) == ("mnist_5k", 500, 2)
 
 
-@pytest.mark.parametrize("main", [evaluate.main, explore.main])
+@pytest.mark.parametrize("main", [evaluate.evaluate, explore.explore])
 def test_other_images_are_refused_by_name_and_number(main, two, tmp_path, capfd):
     arguments = (f"ckpt_path={two}/run/checkpoints/best.ckpt", f"data_dir={two}/other", f"hydra.run.dir={tmp_path}/e")
     line = refused(capfd, main, *arguments)
@@ -99,10 +99,10 @@ def test_images_that_are_nowhere_are_not_downloaded_in_place_of_others(copy, tmp
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "none"))
     monkeypatch.setattr(sources, "_download", lambda *_: pytest.fail("a download"))
     checkpoint = copy / "run" / "checkpoints" / "best.ckpt"
-    line = refused(capfd, evaluate.main, f"ckpt_path={checkpoint}", f"data_dir={tmp_path}/neither")
+    line = refused(capfd, evaluate.evaluate, f"ckpt_path={checkpoint}", f"data_dir={tmp_path}/neither")
     assert f"the images that the checkpoint was trained on are not in {tmp_path}/neither: name" in line
     changed(checkpoint, lambda content: content["datamodule_hyper_parameters"].update(data_dir=str(tmp_path / "gone")))
-    line = refused(capfd, evaluate.main, f"ckpt_path={checkpoint}", f"hydra.run.dir={tmp_path}/e")
+    line = refused(capfd, evaluate.evaluate, f"ckpt_path={checkpoint}", f"hydra.run.dir={tmp_path}/e")
     assert f"are not in {tmp_path}/gone nor in {tmp_path}/none: name" in line
     assert not any((tmp_path / name).exists() for name in ("none", "neither", "gone"))
 
@@ -125,7 +125,7 @@ def test_a_checkpoint_of_an_older_version_is_measured_and_held_to_its_size_alone
     for name in sources.FILES:
         write_idx(copy / "sized" / name, np.zeros((90, 8, 9) if "images" in name else 90))
     capfd.readouterr()
-    line = refused(capfd, evaluate.main, f"ckpt_path={checkpoint}", f"data_dir={copy}/sized")
+    line = refused(capfd, evaluate.evaluate, f"ckpt_path={checkpoint}", f"data_dir={copy}/sized")
     assert "is of images of [1, 28, 28]" in line and f"those in {copy}/sized are [1, 8, 9]" in line
 
 
@@ -134,13 +134,13 @@ def test_a_checkpoint_of_weights_that_are_no_numbers_is_one_line(copy, capfd):
         content["state_dict"]["network.encoder.1.weight"][0, 0] = torch.nan
 
     checkpoint = changed(copy / "run" / "checkpoints" / "best.ckpt", spoil)
-    assert "has weights that are no numbers" in refused(capfd, evaluate.main, f"ckpt_path={checkpoint}")
+    assert "has weights that are no numbers" in refused(capfd, evaluate.evaluate, f"ckpt_path={checkpoint}")
 
 
 def test_going_on_with_other_images_is_refused(copy, capfd):
     shutil.rmtree(copy / "its")
     arguments = (f"resume={copy}/run", "trainer.max_epochs=2", f"data.data_dir={copy}/other")
-    assert f"{copy / 'other'} has other images than the checkpoint" in refused(capfd, train.main, *arguments)
+    assert f"{copy / 'other'} has other images than the checkpoint" in refused(capfd, train.train, *arguments)
 
 
 def test_a_lone_checkpoint_has_no_loss_curves_and_no_figures_of_another_run(two, run, copy, tmp_path):
@@ -155,6 +155,6 @@ def test_a_lone_checkpoint_has_no_loss_curves_and_no_figures_of_another_run(two,
     shutil.copytree(run, copy / "third")
     shutil.copy(best, among_others)
     assert history_of(among_others) is None
-    call(explore.main, f"ckpt_path={among_others}", f"output={tmp_path}/page.html")
+    call(explore.explore, f"ckpt_path={among_others}", f"output={tmp_path}/page.html")
     assert "30 test images" in (tmp_path / "page.html").read_text(encoding="utf-8")
     assert history_of("best.ckpt") is None and history_of("/best.ckpt") is None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, call, read_metrics, refuse
+from conftest import ROOT, call, read_metrics, refuse_here
 from torch import nn
 
 import explore
@@ -329,18 +329,18 @@ def test_the_command_writes_into_the_run_or_elsewhere(run, tmp_path):
     shutil.copytree(run, copy)
     best = f"ckpt_path={copy}/checkpoints/best.ckpt"
     for _ in range(2):  # an explorer page may be written again
-        call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", best)
+        call(explore.explore, f"hydra.run.dir={tmp_path / 'log'}", best)
     page = (copy / "explorer.html").read_text(encoding="utf-8")
     assert MARKER in page and f"{read_metrics(copy)['test/mse']:.4f}" in page
     shutil.copy(copy / "checkpoints" / "best.ckpt", tmp_path / "alone.ckpt")
-    call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", f"ckpt_path={tmp_path}/alone.ckpt", "precision=single")
+    call(explore.explore, f"hydra.run.dir={tmp_path / 'log'}", f"ckpt_path={tmp_path}/alone.ckpt", "precision=single")
     assert '"precision":"single"' in (tmp_path / "explorer.html").read_text(encoding="utf-8")
-    call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", best, f"output={tmp_path}/other.html")
+    call(explore.explore, f"hydra.run.dir={tmp_path / 'log'}", best, f"output={tmp_path}/other.html")
     assert (tmp_path / "other.html").read_text(encoding="utf-8") == page
-    (copy / "metrics.json").write_text("{", encoding="utf-8")
-    with pytest.raises(SystemExit):
-        call(explore.main, f"hydra.run.dir={tmp_path / 'log'}", best)
-    assert (copy / "explorer.html").read_text(encoding="utf-8") == page
+    figures = f"{read_metrics(copy)['test/mse']:.4f}"
+    (copy / "metrics.json").write_text("{", encoding="utf-8")  # broken: measured again
+    call(explore.explore, f"hydra.run.dir={tmp_path / 'log'}", best)
+    assert figures in (copy / "explorer.html").read_text(encoding="utf-8")
 
 
 def test_a_folder_that_cannot_be_written_to_is_said_before_the_page_is_made(tmp_path, monkeypatch):
@@ -349,7 +349,7 @@ def test_a_folder_that_cannot_be_written_to_is_said_before_the_page_is_made(tmp_
         check_output(tmp_path / "page.html")
 
 
-def test_what_is_no_explorer_page_is_not_overwritten(run, tmp_path):
+def test_what_is_no_explorer_page_is_not_overwritten(run, tmp_path, capfd):
     best = f"ckpt_path={run}/checkpoints/best.ckpt"
     mine = tmp_path / "mine.html"
     mine.write_text("<p>mine</p>", encoding="utf-8")
@@ -358,8 +358,8 @@ def test_what_is_no_explorer_page_is_not_overwritten(run, tmp_path):
         (tmp_path, "is not a file"),
         (tmp_path / "nowhere" / "page.html", "there is no folder"),
     ):
-        line = refuse("src/explore.py", best, f"output={output}", f"paths.log_dir={tmp_path}/logs")
+        line = refuse_here(explore.explore, capfd, best, f"output={output}", f"paths.log_dir={tmp_path}/logs")
         assert message in line and f"output={output}" in line
     assert mine.read_text(encoding="utf-8") == "<p>mine</p>"
-    line = refuse("src/explore.py", best, "precision=double", f"paths.log_dir={tmp_path}/logs")
+    line = refuse_here(explore.explore, capfd, best, "precision=double", f"paths.log_dir={tmp_path}/logs")
     assert "precision must be 'half' or 'single', got 'double'" in line

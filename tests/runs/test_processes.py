@@ -22,7 +22,7 @@ TINY = ("experiment=quick", "callbacks=light", "+trainer.limit_train_batches=4",
 )
 def test_a_strategy_that_trains_in_a_copy_is_refused(tmp_path, capfd, strategy):
     with pytest.raises(SystemExit) as stopped:
-        call(train.main, *TINY, f"hydra.run.dir={tmp_path}", "trainer.devices=2", f"+trainer.strategy={strategy}")
+        call(train.train, *TINY, f"hydra.run.dir={tmp_path}", "trainer.devices=2", f"+trainer.strategy={strategy}")
     assert stopped.value.code == 1
     (line,) = capfd.readouterr().out.splitlines()
     assert line.startswith("error: trainer.strategy=") and line.endswith("take trainer.strategy=ddp")
@@ -34,7 +34,7 @@ def test_a_strategy_that_trains_in_a_copy_is_refused(tmp_path, capfd, strategy):
 )
 def test_a_sweep_of_several_processes_is_refused(tmp_path, capfd, overrides):
     with suppress(SystemExit):
-        call(train.main, *TINY, f"hydra.sweep.dir={tmp_path}", "seed=0,1", *overrides.split(), "-m")
+        call(train.train, *TINY, f"hydra.sweep.dir={tmp_path}", "seed=0,1", *overrides.split(), "-m")
     assert not list(tmp_path.rglob("*.ckpt"))
     lines = [line for line in capfd.readouterr().out.splitlines() if "error: " in line]
     assert len(lines) == 2 and "starts the command once more, a whole sweep too: leave out -m" in lines[0]
@@ -44,7 +44,7 @@ def test_only_the_first_process_writes_a_record_and_a_log(tmp_path, monkeypatch,
     assert rank() == 0 and folder_overrides() == []
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(SystemExit):
-        call(train.main, *folder_overrides(), f"paths.log_dir={tmp_path}", "model.latent_dim=0")
+        call(train.train, *folder_overrides(), f"paths.log_dir={tmp_path}", "model.latent_dim=0")
     assert "error: model.latent_dim must be greater than 0" in capfd.readouterr().out
     assert not list(tmp_path.rglob("*"))
 
@@ -79,5 +79,5 @@ def test_torchrun_beside_a_trainer_of_one_process_is_refused(tmp_path):
 
 def test_a_node_that_would_wait_for_others_without_end_is_refused(tmp_path, capfd):
     with pytest.raises(SystemExit):
-        call(train.main, *TINY, f"hydra.run.dir={tmp_path}", "+trainer.num_nodes=2")
+        call(train.train, *TINY, f"hydra.run.dir={tmp_path}", "+trainer.num_nodes=2")
     assert "would wait for the other nodes without end" in "".join(capfd.readouterr())

@@ -1,9 +1,8 @@
 """The page and the closing summary show what was measured, and nothing else."""
 
-from pathlib import Path
-
 import pytest
 
+from autoencoder.runs.folder import RunFolder
 from autoencoder.runs.report import summarize
 from autoencoder.runs.report_card import format_report
 
@@ -54,7 +53,7 @@ def test_the_summary_fits_a_terminal(extra, tmp_path, monkeypatch):
         (folder / name).mkdir(parents=True)
     for name in [*files, "figures/worst.png"]:
         (folder / name).touch()
-    lines = summarize(DATA | IMAGES | extra, "Fashion-MNIST", folder).splitlines()
+    lines = summarize(DATA | IMAGES | extra, "Fashion-MNIST", RunFolder(folder)).splitlines()
     assert max(map(len, lines)) <= 80
     assert all(name in "".join(lines[-2:]) for name in [*files, "figures/", "checkpoints/"])
     assert any("24.50 dB" in line for line in lines)
@@ -63,8 +62,8 @@ def test_the_summary_fits_a_terminal(extra, tmp_path, monkeypatch):
 
 
 def test_the_summary_of_a_folder_right_below_the_root():
-    assert "files in /out" in summarize(DATA | IMAGES, "MNIST", Path("/out"))
+    assert "files in /out" in summarize(DATA | IMAGES, "MNIST", RunFolder("/out"))
 
 
 def test_the_summary_of_nothing_measured_has_no_table():
-    assert "PCA" not in summarize(DATA, "MNIST", Path("logs/runs/1"))
+    assert "PCA" not in summarize(DATA, "MNIST", RunFolder("logs/runs/1"))

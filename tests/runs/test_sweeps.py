@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import QUICK, call, command, read_metrics
+from conftest import QUICK, ROOT, call, command, read_metrics
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -49,14 +49,14 @@ def write_job(folder: Path, log: str = "train.log", said: str = "done", **metric
 )
 def test_what_a_sweep_would_pass_over_is_refused(arguments, said, tmp_path):
     with pytest.raises(SystemExit, match=said):
-        call(train.main, *arguments, f"hydra.sweep.dir={tmp_path}/sweep", "-m")
+        call(train.train, *arguments, f"hydra.sweep.dir={tmp_path}/sweep", "-m")
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
 @pytest.mark.parametrize("mistake", ["model.latnt_dim=2,3", "data=mnist,no_such"])
 def test_a_sweep_that_is_refused_before_its_first_job_leaves_nothing(mistake, tmp_path):
     with pytest.raises(SystemExit):
-        call(train.main, mistake, f"hydra.sweep.dir={tmp_path}/sweep", "-m")
+        call(train.train, mistake, f"hydra.sweep.dir={tmp_path}/sweep", "-m")
     assert not (tmp_path / "sweep").exists()
 
 
@@ -73,7 +73,7 @@ def test_a_sweep_that_is_refused_before_its_first_job_leaves_nothing(mistake, tm
 )
 def test_jobs_are_found_wherever_they_lie(layout, tmp_path, capfd):
     code, lines, said = sweep(
-        train.main, capfd, *LIGHT, "seed=3", "model.latent_dim=0,4", f"hydra.sweep.dir={tmp_path}", *layout
+        train.train, capfd, *LIGHT, "seed=3", "model.latent_dim=0,4", f"hydra.sweep.dir={tmp_path}", *layout
     )
     rows = [line for line in lines if "latent_dim=" in line]
     assert code == 1 and ["failed" in row for row in rows] == [True, False]
@@ -82,13 +82,13 @@ def test_jobs_are_found_wherever_they_lie(layout, tmp_path, capfd):
 
 def test_jobs_in_one_folder_are_an_error(tmp_path, capfd):
     code, _, said = sweep(
-        train.main, capfd, *LIGHT, "seed=0,1", f"hydra.sweep.dir={tmp_path}", "hydra.sweep.subdir=one"
+        train.train, capfd, *LIGHT, "seed=0,1", f"hydra.sweep.dir={tmp_path}", "hydra.sweep.subdir=one"
     )
     assert code == 1 and "2 jobs shared 1 folders" in said
 
 
 def test_the_best_job_by_validation_error_is_marked_with_its_checkpoint(tmp_path, capfd):
-    code, lines, _ = sweep(train.main, capfd, *LIGHT, "model.latent_dim=2,16", f"hydra.sweep.dir={tmp_path}")
+    code, lines, _ = sweep(train.train, capfd, *LIGHT, "model.latent_dim=2,16", f"hydra.sweep.dir={tmp_path}")
     assert code == 0
     assert lines[0].split()[:3] == ["job", "val/mse", "test/mse"]
     errors = {job: read_metrics(tmp_path / job)["val/mse"] for job in ("0", "1")}
@@ -97,9 +97,9 @@ def test_the_best_job_by_validation_error_is_marked_with_its_checkpoint(tmp_path
     assert lines[3].startswith(f"best by val/mse: job {best}, ")
     assert lines[3].endswith(f"{tmp_path.name}/{best}/checkpoints/best.ckpt")
     # the same jobs again, then other settings: nothing of theirs is shown as if it were of these
-    code, again, _ = sweep(train.main, capfd, *LIGHT, "model.latent_dim=2,16", f"hydra.sweep.dir={tmp_path}")
+    code, again, _ = sweep(train.train, capfd, *LIGHT, "model.latent_dim=2,16", f"hydra.sweep.dir={tmp_path}")
     assert code == 0 and again[1:4] == lines[1:4]
-    code, others, said = sweep(train.main, capfd, *LIGHT, "model.latent_dim=3,5", f"hydra.sweep.dir={tmp_path}")
+    code, others, said = sweep(train.train, capfd, *LIGHT, "model.latent_dim=3,5", f"hydra.sweep.dir={tmp_path}")
     assert code == 1 and all("failed" in line for line in others[1:3]) and "2 of 2 jobs did not finish" in said
 
 
@@ -107,7 +107,7 @@ def test_an_evaluation_of_several_checkpoints_ends_in_a_table(run, tmp_path, cap
     best, last = (run / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
     checkpoints = f"ckpt_path={best},{tmp_path}/none.ckpt,{last}"
     code, lines, said = sweep(
-        evaluate.main, capfd, checkpoints, "metrics=[mse]", "figures=false", f"hydra.sweep.dir={tmp_path}/sweep"
+        evaluate.evaluate, capfd, checkpoints, "metrics=[mse]", "figures=false", f"hydra.sweep.dir={tmp_path}/sweep"
     )
     assert code == 1 and "1 of 3 jobs did not finish (1 failed): see " in said and "1/evaluate.log" in said
     assert lines[0].split()[:3] == ["job", "val/mse", "test/mse"] and lines[2].split()[2] == "failed"
@@ -117,14 +117,14 @@ def test_an_evaluation_of_several_checkpoints_ends_in_a_table(run, tmp_path, cap
 def test_an_evaluation_without_errors_shows_what_it_measured(run, tmp_path, capfd):
     best, last = (run / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
     overrides = (f"ckpt_path={best},{last}", "metrics=[latents]", "figures=false", f"hydra.sweep.dir={tmp_path}")
-    code, lines, _ = sweep(evaluate.main, capfd, *overrides)
+    code, lines, _ = sweep(evaluate.evaluate, capfd, *overrides)
     assert code == 0 and lines[0].split() == ["job", "test/dead_dimensions", "test/effective_rank"]
 
 
 def test_a_sweep_of_pages_names_a_log_that_is_there(run, tmp_path, capfd):
     best = run / "checkpoints" / "best.ckpt"
     checkpoints = f"ckpt_path={best},{tmp_path}/none.ckpt"
-    code, lines, said = sweep(explore.main, capfd, checkpoints, f"hydra.sweep.dir={tmp_path}/sweep")
+    code, lines, said = sweep(explore.explore, capfd, checkpoints, f"hydra.sweep.dir={tmp_path}/sweep")
     assert code == 1 and lines[2].split()[2] == "failed"
     log = said.rpartition("see ")[2].strip()
     assert log.endswith("1/explore.log") and "no such file" in Path(log).read_text(encoding="utf-8")
@@ -149,7 +149,7 @@ def test_null_metrics_and_interrupted_jobs_are_shown(tmp_path):
 
 def multirun_config(folder: Path):
     """A sweep's config, as Hydra hands it to its callbacks."""
-    with initialize_config_dir(str(Path(train.ROOT, "configs")), version_base="1.3"):
+    with initialize_config_dir(str(Path(ROOT, "configs")), version_base="1.3"):
         config = compose("train", [f"hydra.sweep.dir={folder}"], return_hydra_config=True)
     HydraConfig.instance().set_config(config)
     return config
@@ -167,13 +167,13 @@ def test_a_failure_of_the_table_itself_is_an_error(tmp_path, monkeypatch):
         SweepTable().on_multirun_end(multirun_config(tmp_path))
 
 
-@pytest.mark.parametrize("main", [evaluate, explore])
+@pytest.mark.parametrize("main", [evaluate.evaluate, explore.explore])
 def test_the_folder_of_a_run_is_not_written_over(main, run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
     with pytest.raises(SystemExit, match="is the folder of a run"):
-        call(main.main, f"ckpt_path={copy}/checkpoints/best.ckpt", f"hydra.run.dir={copy}")
+        call(main, f"ckpt_path={copy}/checkpoints/best.ckpt", f"hydra.run.dir={copy}")
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
 

@@ -4,9 +4,8 @@ A setting's name, type and limits have one home: the typed signature of the clas
 takes it.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -15,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from autoencoder.cli.errors import arguments_of, groups, missing_group, unknown_key
-from autoencoder.cli.signatures import Signature, any_signature, names_beside, signature_in, signature_of
+from autoencoder.cli.signatures import Signature, any_signature, names_beside, signature_of, signature_of_function
 from autoencoder.cli.spelling import did_you_mean, dotted_keys
 from autoencoder.errors import InputError
 from autoencoder.limits import STRICT
@@ -25,19 +24,17 @@ COLLECTIONS = ("callbacks", "logger")  # groups of parts; null for one that is s
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
-def check_config(config: Mapping[str, Any], entry_point: Path, function: str, given: Collection[str] = ()) -> None:
+def check_config(config: Mapping[str, Any], function: Callable[..., Any], given: Collection[str] = ()) -> None:
     """Checks a resolved config: its top-level keys, and every part with a `_target_` in it.
 
     Args:
         config: plain dicts, lists and values, interpolations resolved.
-        entry_point: the file whose `function` takes the top-level keys as its arguments.
-        given: arguments of that function that are no settings.
+        function: takes the top-level keys as its arguments.
+        given: arguments of it that are no settings.
     Raises:
         InputError: for the first unknown key, wrong type or value out of its limits.
     """
-    own_keys = signature_in(entry_point, function)
-    if own_keys is None:
-        raise ValueError(f"`entry_point` {entry_point} has no function {function}")
+    own_keys = signature_of_function(function)
     if HydraConfig.initialized() and "hydra" not in HydraConfig.get().runtime.choices:
         raise InputError(missing_group("hydra"))
     single = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN
@@ -149,7 +146,7 @@ def _check_arguments(path: str, arguments: Mapping[str, Any], signature: Signatu
         if is_built:
             continue
         try:
-            TypeAdapter(signature.annotation(key), config=STRICT).validate_python(value)
+            TypeAdapter(signature.parameters[key](), config=STRICT).validate_python(value)
         except PydanticUserError:  # an annotation that only its own library can read
             continue
         except ValidationError as error:

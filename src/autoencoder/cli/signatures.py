@@ -2,31 +2,27 @@
 
 import ast
 import importlib.util
-from functools import cache
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-LIGHT_MODULES = {"builtins", "collections.abc", "datetime", "pathlib", "pydantic", "typing"}
+LIGHT_MODULES = {"annotated_types", "builtins", "collections.abc", "datetime", "pathlib", "pydantic", "typing"}
 
 
 class Signature(NamedTuple):
-    """The parameters of a callable, by name, as they stand in the module that defines it."""
+    """The parameters of a callable, each with what evaluates its annotation: Any where there is none to be read."""
 
-    module: "_Module"
-    parameters: dict[str, ast.arg]
+    parameters: Mapping[str, Callable[[], Any]]
     takes_any_keyword: bool
     required: tuple[str, ...] = ()  # those without a default
-
-    def annotation(self, name: str) -> Any:
-        """A parameter's annotation; Any where there is none that can be read. Only now is it evaluated."""
-        annotation = self.parameters[name].annotation
-        return self.module.evaluate(annotation) if annotation else Any
 
 
 def any_signature() -> Signature:
     """Of something that takes whatever it is given, as far as can be known without calling it."""
-    return Signature(_Module(ast.Module([], []), ""), {}, takes_any_keyword=True)
+    return Signature({}, takes_any_keyword=True)
 
 
 def signature_of(target: str) -> Signature | None:
@@ -44,9 +40,14 @@ def names_beside(target: str) -> tuple[list[str], bool]:
     return [*module.definitions, *module.imports], not module.is_open
 
 
-def signature_in(path: Path, function: str) -> Signature | None:
-    """The signature of a function in a file; None if it has none of that name."""
-    return _Module(ast.parse(path.read_bytes()), path.stem).signature(function)
+def signature_of_function(function: Callable[..., Any]) -> Signature:
+    """The signature of a function at hand."""
+    parameters = inspect.signature(function).parameters.values()
+    return Signature(
+        {one.name: partial(getattr, one, "annotation") for one in parameters},
+        takes_any_keyword=False,
+        required=tuple(one.name for one in parameters if one.default is one.empty),
+    )
 
 
 @cache
@@ -133,6 +134,9 @@ class _Module(dict[str, Any]):
         except Exception:  # beyond what this reader knows: then any value will do, and the code itself will tell
             return Any
 
+    def _annotation(self, annotation: ast.expr | None) -> Any:
+        return self.evaluate(annotation) if annotation else Any
+
     def signature(self, name: str) -> Signature | None:
         """The signature of a function or class defined in, or imported into, this module."""
         found = self.definitions.get(name)
@@ -140,12 +144,12 @@ class _Module(dict[str, Any]):
             return self._signature(found.args)
         if isinstance(found, ast.ClassDef):
             if _is_decorated_with("dataclass", found):  # its parameters are its fields and those of its bases
-                return Signature(self, {}, takes_any_keyword=True)
+                return any_signature()
             for member in found.body:
                 if isinstance(member, ast.FunctionDef) and member.name == "__init__":
                     return self._signature(member.args)
             bases = (self.signature(base.id) for base in found.bases if isinstance(base, ast.Name))
-            return next((base for base in bases if base), Signature(self, {}, takes_any_keyword=True))
+            return next((base for base in bases if base), any_signature())
         if name in self.imports:
             source, original = self.imports[name]
             return signature_of(f"{source}.{original}")
@@ -154,13 +158,13 @@ class _Module(dict[str, Any]):
 
     def _signature(self, arguments: ast.arguments) -> Signature:
         parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-        named = {parameter.arg: parameter for parameter in parameters if parameter.arg != "self"}
+        named = {one.arg: partial(self._annotation, one.annotation) for one in parameters if one.arg != "self"}
         positional = [*arguments.posonlyargs, *arguments.args]
         required = positional[: len(positional) - len(arguments.defaults)]
         keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
         required += [parameter for parameter, default in keywords if default is None]
         names = tuple(parameter.arg for parameter in required if parameter.arg != "self")
-        return Signature(self, named, arguments.kwarg is not None, names)
+        return Signature(named, arguments.kwarg is not None, names)
 
 
 def _is_decorated_with(name: str, node: ast.ClassDef | ast.FunctionDef) -> bool:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Iterable
 from functools import cache
-from typing import Literal, NamedTuple, cast, get_args
+from typing import NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor
@@ -13,13 +13,13 @@ from autoencoder.data.pixels import normalize
 from autoencoder.evaluation.latents import Latents, collect_latents, dead_dimensions, effective_rank
 from autoencoder.evaluation.pca import PCA, fit_pca
 from autoencoder.evaluation.probes import knn_accuracy, probe_accuracy, split_held_out
+from autoencoder.metrics import Metric
 from autoencoder.metrics.reconstruction import image_mse, psnr_db, sum_of_squares
 from autoencoder.metrics.ssim import has_ssim, image_ssim
 from autoencoder.models.module import AutoencoderModule
 
 log = logging.getLogger(__name__)
 
-Metric = Literal["mse", "sse", "psnr", "ssim", "per_class", "knn", "probe", "latents"]
 QUICK: tuple[Metric, ...] = ("mse", "sse", "psnr", "ssim")  # at the end of each run
 RANDOM_SEED = 0  # of the encoder that has learned nothing
 

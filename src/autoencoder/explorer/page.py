@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,13 @@ from autoencoder.data.pixels import denormalize, normalize
 from autoencoder.errors import InputError
 from autoencoder.evaluation.evaluate import score_images
 from autoencoder.evaluation.latents import collect_latents
+from autoencoder.explorer import Precision
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.models.networks import MLPAutoencoder
 from autoencoder.pictures.latent_map import project
 from autoencoder.runs.folder import write_whole
 from autoencoder.runs.report_card import COLUMNS, ROWS
 
-Precision = Literal["half", "single"]
 DTYPES = {"half": torch.float16, "single": torch.float32}
 ACTIVATION_NAMES: dict[type[nn.Module], str] = {
     nn.ReLU: "relu",

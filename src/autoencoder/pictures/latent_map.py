@@ -1,7 +1,6 @@
 """A map of the latents: two dimensions that show how the classes lie."""
 
 import importlib
-from typing import Literal
 
 import torch
 from matplotlib.figure import Figure
@@ -11,9 +10,8 @@ from autoencoder.data.datamodule import ImageDataModule
 from autoencoder.errors import InputError
 from autoencoder.evaluation.latents import collect_latents
 from autoencoder.models.module import AutoencoderModule
+from autoencoder.pictures import Projection
 from autoencoder.pictures.style import CLASS_COLORS, new_figure, test_errors, tidy
-
-Projection = Literal["pca", "umap"]
 
 
 def draw_latent_map(

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from autoencoder.data.datamodule import ImageDataModule
 from autoencoder.models.module import AutoencoderModule
+from autoencoder.pictures import Projection
 from autoencoder.pictures.charts import draw_class_errors, draw_loss_curves
 from autoencoder.pictures.images import (
     draw_interpolations,
@@ -17,7 +18,7 @@ from autoencoder.pictures.images import (
     draw_traversals,
     draw_worst_and_median,
 )
-from autoencoder.pictures.latent_map import Projection, check_projection, draw_latent_map
+from autoencoder.pictures.latent_map import check_projection, draw_latent_map
 from autoencoder.pictures.style import test_errors
 from autoencoder.runs.history import NAMES, read_history
 from autoencoder.runs.left_out import left_out_if_it_fails

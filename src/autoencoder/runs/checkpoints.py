@@ -19,6 +19,7 @@ from autoencoder.data.sources import DOWNLOADED, FOLDERS, TITLES, find_files
 from autoencoder.errors import InputError
 from autoencoder.models.module import AutoencoderModule, DivergenceError
 from autoencoder.paths import absolute, expand_home
+from autoencoder.runs.folder import RunFolder
 from autoencoder.runs.history import read_history
 
 
@@ -130,21 +131,20 @@ def history_of(path: str | Path) -> Path | None:
 
     None for a checkpoint in no run, or in the folder of another run.
     """
-    path = absolute(path)
-    file = path.parent.parent / "history.csv"
-    if path.parent.name != "checkpoints" or not file.is_file():
+    folder = RunFolder.of_checkpoint(path)
+    if folder is None or not folder.history.is_file():
         return None
     callbacks = read_checkpoint(path).get("callbacks", {})
     rows: list[dict[str, float]] = next(
         (state["rows"] for name, state in callbacks.items() if name.startswith("History")), []
     )
-    columns = read_history(file)
+    columns = read_history(folder.history)
     for epoch, row in enumerate(rows):
         for name, value in row.items():
             written = columns.get(name, [])[epoch : epoch + 1]
             if value == value and written != [value]:  # NaN is not equal to itself
                 return None
-    return file if rows else None
+    return folder.history if rows else None
 
 
 def _folder_with_images(trained: Mapping[str, Any], run_had: str, data_dir: str | None) -> str:

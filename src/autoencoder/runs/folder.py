@@ -36,15 +36,39 @@ _made: set[Path] = set()  # the folders that this process has made
 
 
 class RunFolder:
-    """The folder of one run, by the names of its files."""
+    """The folder of one run, or of one evaluation, by the names of its files."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = absolute(path)
-        self.best = self.path / "checkpoints" / "best.ckpt"
-        self.last = self.path / "checkpoints" / "last.ckpt"
+        self.checkpoints = self.path / "checkpoints"
+        self.best = self.checkpoints / "best.ckpt"
+        self.last = self.checkpoints / "last.ckpt"
         self.metrics = self.path / "metrics.json"
+        self.report = self.path / "report.md"
+        self.reconstructions = self.path / "reconstructions.png"
+        self.figures = self.path / "figures"
+        self.explorer = self.path / "explorer.html"
         self.history = self.path / "history.csv"
-        self.record = self.path / ".hydra"
+        self.record = self.path / ".hydra"  # the config and the overrides, as Hydra writes them
+
+    @classmethod
+    def of_checkpoint(cls, path: str | Path) -> "RunFolder | None":
+        """The folder RUN of a checkpoint RUN/checkpoints/NAME.ckpt; None for a checkpoint that lies elsewhere."""
+        path = absolute(path)
+        folder = cls(path.parent.parent)
+        return folder if path.parent == folder.checkpoints else None
+
+    def results(self) -> list[str]:
+        """The names of what there is of the last result: files no older than metrics.json, which is written first."""
+        files = (self.metrics, self.report, self.reconstructions, self.figures, self.checkpoints, self.explorer)
+        kept = [path for path in files if self._is_new(path) or (path == self.checkpoints and path.is_dir())]
+        return [path.name + "/" * path.is_dir() for path in kept]
+
+    def _is_new(self, path: Path) -> bool:
+        files = [file for file in (path, *path.glob("*")) if file.is_file()]
+        return self.metrics.is_file() and any(
+            file.stat().st_mtime_ns >= self.metrics.stat().st_mtime_ns for file in files
+        )
 
     def read_metrics(self) -> dict[str, Any] | None:
         """What metrics.json holds; None where there is none, or none that can be read."""

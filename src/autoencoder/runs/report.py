@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from autoencoder.data.datamodule import ImageDataModule
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.paths import absolute, assignment, shown
+from autoencoder.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ def _git_commit() -> str | None:
         return None
 
 
-def summarize(metrics: Mapping[str, Any], title: str, folder: Path) -> str:
+def summarize(metrics: Mapping[str, Any], title: str, folder: RunFolder) -> str:
     """The closing summary: the data, the test figures beside PCA's, where the files are and how to look at them."""
     rows = [
         f"{title}: {metrics['train_size']:,} training, {metrics['val_size']:,} validation and "
@@ -139,34 +140,22 @@ def summarize(metrics: Mapping[str, Any], title: str, folder: Path) -> str:
             f"{metrics['images_per_second']:,.0f} images/s on {metrics['device']}"
         )
     rows += _next_commands(folder)
-    written = ("metrics.json", "report.md", "reconstructions.png", "figures", "checkpoints", "explorer.html")
-    files = [name + "/" * (folder / name).is_dir() for name in written if is_of_this_result(folder, name)]
     rows += [
-        f"files in {shown(folder)}:",
-        *textwrap.wrap(", ".join(files), 80, initial_indent="  ", subsequent_indent="  "),
+        f"files in {shown(folder.path)}:",
+        *textwrap.wrap(", ".join(folder.results()), 80, initial_indent="  ", subsequent_indent="  "),
     ]
     return "\n".join(rows)
 
 
-def is_of_this_result(folder: Path, name: str) -> bool:
-    """Whether a file or folder is there and no older than metrics.json, the first that is written of a result."""
-    if name == "checkpoints":
-        return (folder / name).is_dir()
-    files = [path for path in (folder / name, *(folder / name).glob("*")) if path.is_file()]
-    result = folder / "metrics.json"
-    return result.is_file() and any(path.stat().st_mtime_ns >= result.stat().st_mtime_ns for path in files)
-
-
-def _next_commands(folder: Path) -> list[str]:
+def _next_commands(folder: RunFolder) -> list[str]:
     """What to do with a run, as it is typed into a shell: with its curves and with its best checkpoint."""
-    best = folder / "checkpoints" / "best.ckpt"
     commands = []
-    if (folder / "tensorboard").is_dir():
-        served = folder.is_relative_to(absolute(Path(os.environ.get("PROJECT_ROOT", "."), "logs")))
-        options = "" if served else f" ARGS={shlex.quote(f'--logdir {shlex.quote(shown(folder))}')}"
+    if (folder.path / "tensorboard").is_dir():
+        served = folder.path.is_relative_to(absolute(Path(os.environ.get("PROJECT_ROOT", "."), "logs")))
+        options = "" if served else f" ARGS={shlex.quote(f'--logdir {shlex.quote(shown(folder.path))}')}"
         commands.append(("its curves and pictures", f"make tensorboard{options}"))
-    if best.is_file():
-        argument = assignment("ckpt_path", shown(best))
+    if folder.best.is_file():
+        argument = assignment("ckpt_path", shown(folder.best))
         commands.append(("more figures", f"python src/evaluate.py {argument}"))
         commands.append(("a page to play with", f"python src/explore.py {argument}"))
     return [f"{what}: {command}" for what, command in commands]
