@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from io import BytesIO
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,9 +18,6 @@ from autoencoder.data.pixels import denormalize, normalize
 from autoencoder.metrics.reconstruction import image_mse
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.runs.left_out import left_out_if_it_fails
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 HISTOGRAM_BINS = 30
 
@@ -127,27 +123,11 @@ def log_image(trainer: Trainer, tag: str, image: Tensor, epoch: int) -> None:
     pixels = image.permute(1, 2, 0).squeeze(-1).cpu().numpy()  # [H, W] or [H, W, 3]
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            add_png(logger.experiment, tag, pixels, epoch)
+            logger.experiment.add_image(tag, pixels, epoch, dataformats="HWC"[: pixels.ndim])
         elif isinstance(logger, WandbLogger):
             logger.log_image(tag, [pixels], step=trainer.global_step)  # W&B has one axis for all
         elif isinstance(logger, MLFlowLogger) and logger.run_id:
             logger.experiment.log_image(logger.run_id, pixels, key=tag, step=epoch, synchronous=True)
-
-
-def add_png(writer: "SummaryWriter", tag: str, pixels: np.ndarray, epoch: int) -> None:
-    """Shows `pixels`, [H, W] or [H, W, 3] uint8, in TensorBoard.
-
-    `SummaryWriter.add_image` makes three channels of one and compresses hard, which takes three times as long: most of
-    what pictures cost a run. It has no public way to take a finished PNG, so this one asks for its file.
-    """
-    from PIL import Image
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    png = BytesIO()
-    Image.fromarray(pixels).save(png, "png", compress_level=1)
-    height, width, channels = (*pixels.shape, 1)[:3]
-    image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png.getvalue())
-    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), epoch)
 
 
 def log_scalars(trainer: Trainer, scalars: Mapping[str, float]) -> None:
