@@ -105,7 +105,7 @@ def train(
         log_lengths = former.get("logs")
         start.announce()
     elif ckpt_path:
-        start_from(ckpt_path, module)
+        start_from(ckpt_path, module, datamodule)
     if fitter.is_global_zero and log_lengths is not None:
         cut_logs(fitter.loggers, folder.path, log_lengths)
 

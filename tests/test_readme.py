@@ -14,7 +14,10 @@ from conftest import ROOT, command
 
 from autoencoder.cli.errors import OPTIONAL_LOGGERS
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 TINY = ("data=mnist_5k", "trainer.max_epochs=1", "data.batch_size=100")
 
 

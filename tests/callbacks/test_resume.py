@@ -582,6 +582,23 @@ def test_an_empty_name_of_a_run_is_not_taken_for_none(argument, tmp_path, capfd,
     assert not (tmp_path / "new").exists()
 
 
+def test_a_start_from_weights_that_know_the_validation_images_says_so(tmp_path, capfd):
+    light = (*STUDY, "callbacks=light", "trainer.max_epochs=1", "+trainer.limit_train_batches=3")
+    run_train(tmp_path / "all", *light, "data.val_size=100")
+    best = f"ckpt_path={tmp_path}/all/checkpoints/best.ckpt"
+    run_train(tmp_path / "same", *light, best, "data.val_size=100")
+    assert "validation images" not in capfd.readouterr().out.replace("100 validation and", "")
+    run_train(tmp_path / "more", *light, best)
+    assert "the checkpoint was trained on 400 of the 500 validation images" in capfd.readouterr().out
+
+
+def test_latest_does_not_lead_to_a_folder_that_was_removed(tmp_path):
+    stop = callback("stop", "EarlyStopping", monitor="no_such")
+    with pytest.raises(SystemExit):
+        call(train.train, *STUDY, "callbacks=light", stop, f"paths.log_dir={tmp_path}")
+    assert not list((tmp_path / "train").glob("latest")) and not list(tmp_path.glob("train/runs/*"))
+
+
 def test_weights_alone_begin_a_new_run_but_no_run_goes_on_from_them(tmp_path, whole, capfd):
     folder = tmp_path / "copy"
     shutil.copytree(whole, folder)

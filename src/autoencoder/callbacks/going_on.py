@@ -138,10 +138,11 @@ def _check_time_is_left(states: Mapping[str, Any], trainer: Trainer) -> None:
                 )
 
 
-def start_from(path: str | Path, module: AutoencoderModule) -> None:
+def start_from(path: str | Path, module: AutoencoderModule, datamodule: ImageDataModule) -> None:
     """Gives a new run the weights and the optimiser's state of a checkpoint, and nothing else of it.
 
-    Of a checkpoint of weights alone, the optimiser starts anew. The log says which.
+    Of a checkpoint of weights alone, the optimiser starts anew. The log says which, and whether validation images of
+    now were training images then.
     Raises: InputError if it was trained with another network or another optimiser.
     """
     checkpoint = read_checkpoint(path)
@@ -151,6 +152,10 @@ def start_from(path: str | Path, module: AutoencoderModule) -> None:
         _check_optimizer(path, checkpoint, module)
         module.first_optimizer_state = states[0]["state"]
     module.load_state_dict(checkpoint["state_dict"])
+    trained = checkpoint["ImageDataModule"]
+    seen = datamodule.val_size - trained["val_size"]
+    if trained.get("fingerprint") == datamodule.fingerprint and seen > 0:
+        log.warning("the checkpoint was trained on %d of the %d validation images", seen, datamodule.val_size)
     log.info("a new run, from the weights %sof %s", "and the optimiser's state " if states else "", path)
 
 

@@ -9,9 +9,10 @@ import gc
 import io
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from autoencoder.cli.errors import EarlyStop, missing_group
@@ -51,12 +52,20 @@ def short_process() -> Iterator[None]:
     atexit.register(leave)
     try:
         yield
+        ignore_ctrl_c()
         code = 0
     except SystemExit as stop:
+        ignore_ctrl_c()
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         if EarlyStop.signum is not None:  # half imported: the exit handlers of such modules fail
             leave()
         raise
+
+
+def ignore_ctrl_c() -> None:
+    """Lets the exit handlers work to their end, where a user presses Ctrl-C once more."""
+    with suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def options_first(arguments: Sequence[str]) -> list[str]:

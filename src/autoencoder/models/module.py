@@ -30,10 +30,11 @@ class DivergenceError(InputError):
     """The loss or the weights are no finite numbers any more."""
 
     def __init__(self, trainer: Trainer) -> None:
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        group = trainer.optimizers[0].param_groups[0]
+        rate, peak = group["lr"], group.get("initial_lr", group["lr"])
         super().__init__(
             f"training diverged in epoch {trainer.current_epoch + 1}, step {trainer.global_step}, at a learning rate "
-            f"of {rate:.3g}: its numbers are infinite or NaN; lower optimizer.lr and run again"
+            f"of {rate:.3g}, {peak:.3g} at its peak: its numbers are infinite or NaN; lower optimizer.lr and run again"
         )
 
 

@@ -115,6 +115,9 @@ class RunFolder:
         """Removes a folder that this process has made for a command that was refused; not if there is a checkpoint."""
         if self.path in _made and not self.is_taken():
             shutil.rmtree(self.path, ignore_errors=True)
+            latest = self.path.parent.parent / "latest"
+            if latest.is_symlink() and not latest.exists():
+                latest.unlink()
 
 
 def note_sweep(path: str | Path) -> None:
@@ -164,9 +167,11 @@ def check_changes(changes: Mapping[str, tuple[Any, Any]], folder: RunFolder) -> 
     """Raises: InputError for a setting that a run cannot change on its way."""
     for key, (before, now) in changes.items():
         if key.startswith(FIXED):
+            fits = not key.startswith(("model.", "optimizer."))  # the checkpoint's weights, and its optimiser's state
+            remedy = f"start a new run with ckpt_path={folder.last}" if fits else "train a new run"
             raise InputError(
                 f"{key} was {before} in {folder.path} and is {now} now, and a run cannot change it on its way: "
-                f"leave it out, or start a new run with ckpt_path={folder.last}"
+                f"leave it out, or {remedy}"
             )
 
 
