@@ -139,6 +139,10 @@ def test_a_checkpoint_that_is_not_there(tmp_path):
         ("metrics=mse", "metrics must be a list: [mse], got 'mse'"),
         ("projection=tsne", "projection must be 'pca' or 'umap', got 'tsne'"),
         ("trainer.devices=2", "; trainer is a setting of train.py, here the checkpoint brings its own"),
+        (
+            "logs/train/latest",
+            "'logs/train/latest' is no setting: write KEY=VALUE, such as ckpt_path=",
+        ),
         ("+trainer=gpu", "unknown key 'trainer': allowed there are ckpt_path"),
         ("+logger=csv", "unknown key 'logger': allowed there are ckpt_path"),
         ("+sweep=seeds", "sweep=seeds is of several runs: add -m, or leave it out"),

@@ -75,6 +75,20 @@ def test_a_run_goes_on_with_its_own_images_wherever_data_dir_points(elsewhere, t
     assert (metrics["dataset"], metrics["train_size"], metrics["epochs"]) == ("mnist", 89, 2)
 
 
+def test_a_run_whose_images_are_gone_says_where_it_looked(two, tmp_path, capfd):
+    shutil.copytree(two / "its", tmp_path / "its")
+    run_train(tmp_path / "run", *SETTINGS, f"paths.data_dir={tmp_path / 'its'}")
+    capfd.readouterr()
+    (tmp_path / "its").rename(tmp_path / "moved")
+    line = refused(
+        capfd, train.train, f"resume={tmp_path}/run", "trainer.max_epochs=2", f"paths.data_dir={tmp_path}/no"
+    )
+    assert line == (
+        f"error: the run's images are not in {tmp_path}/no nor in {tmp_path}/its: "
+        "set DATA_DIR to the folder that has them"
+    )
+
+
 def test_a_run_on_the_digits_that_stood_in_goes_on_with_them(tmp_path, two, monkeypatch):
     def fail(*arguments):
         raise OSError("no network")

@@ -100,3 +100,8 @@ def test_the_random_encoder_is_always_the_same_and_leaves_the_seed_alone(module)
 def test_a_metric_that_is_none_is_an_error(digits):
     with pytest.raises(ValueError, match=r"`metrics` must be some of mse, .* got mes"):
         evaluate(AutoencoderModule(), digits, ["mse", "mes"])
+
+
+def test_each_class_alone_is_nothing_to_measure(digits):
+    with pytest.raises(ValueError, match="per_class is of each class what mse, sse, psnr, ssim are of all"):
+        evaluate(AutoencoderModule(4, hidden_dims=[8]), digits, ["per_class", "latents"])

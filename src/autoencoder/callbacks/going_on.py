@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from autoencoder.callbacks.checkpoints import BestAndLast, ends_in_cut_epoch
 from autoencoder.data.datamodule import ImageDataModule
-from autoencoder.data.sources import FOLDERS, TITLES, find_files
+from autoencoder.data.sources import DOWNLOADED, FOLDERS, TITLES, find_files
 from autoencoder.errors import InputError
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.paths import absolute
@@ -100,17 +100,25 @@ def check_goes_on(
 
 
 def data_of_run(checkpoint: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data's config for a run that goes on: the set that it began with, from where it was if not from there."""
+    """The data's config for a run that goes on: the set that it began with, from where it was if not from there.
+
+    Raises: InputError if its images are in neither folder, and no download could be of as many.
+    """
     trained, run_had = checkpoint["ImageDataModule"], checkpoint.get("datamodule_hyper_parameters", {})
     if "data_dir" not in data or trained["dataset"] not in TITLES:  # a data module of the user's own
         return dict(data)
     settings = {**data, "offline_fallback": False, "dataset": trained["dataset"], "val_size": trained["val_size"]}
-    if trained["dataset"] in FOLDERS:
-        for folder in (data["data_dir"], run_had.get("data_dir", data["data_dir"])):
-            with suppress(OSError):  # a folder that must not be searched
-                if find_files(trained["dataset"], absolute(folder)):
-                    settings["data_dir"] = folder
-                    break
+    if trained["dataset"] not in FOLDERS:
+        return settings
+    folders = list(dict.fromkeys([str(data["data_dir"]), run_had.get("data_dir", str(data["data_dir"]))]))
+    for folder in folders:
+        with suppress(OSError):  # a folder that must not be searched
+            if find_files(trained["dataset"], absolute(folder)):
+                return settings | {"data_dir": folder}
+    if trained.get("train_images", DOWNLOADED) != DOWNLOADED:
+        raise InputError(
+            f"the run's images are not in {' nor in '.join(folders)}: set DATA_DIR to the folder that has them"
+        )
     return settings
 
 

@@ -140,7 +140,8 @@ def explain(error: BaseException) -> str | None:
         return _explain_composition(error)
     taken = [word for word in sys.argv if re.fullmatch(r"[\w/@]+=(null|true|false|[\d.]+)", word)]
     if "Config group override must be" in str(error) and taken:
-        return f"{taken[-1]}: a group takes the name of one of its files; no loggers: logger=[]"
+        none = "; no loggers: logger=[]" if taken[-1].startswith("logger=") else ""
+        return f"{taken[-1]}: a group takes the name of one of its files{none}"
     if isinstance(error, ValueError | OSError) and _is_raised_by_hydra(error):  # a group without a name, a folder
         return _fold(str(error))
     if full := _disk_full(error):

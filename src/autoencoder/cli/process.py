@@ -71,10 +71,13 @@ def ignore_ctrl_c() -> None:
 def options_first(arguments: Sequence[str]) -> list[str]:
     """A command's arguments, with `-m` before all settings: Hydra's parser takes none after it otherwise.
 
-    Raises: SystemExit with one line for a setting that is written as an option, `--max_epochs=3`, and for `~hydra`,
-        without which Hydra makes a folder elsewhere before anything can refuse it.
+    Raises: SystemExit with one line for a word without `=`, for a setting that is written as an option,
+        `--max_epochs=3`, and for `~hydra`, without which Hydra makes a folder elsewhere before anything can refuse it.
     """
-    for argument in arguments:
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        takes_value = before.startswith("-") and before not in ("-m", "--multirun")
+        if not takes_value and "=" not in argument and not argument.startswith(("-", "~")):
+            raise SystemExit(f"error: {argument!r} is no setting: write KEY=VALUE, such as ckpt_path={argument}")
         if argument == "~hydra":
             raise SystemExit(f"error: {missing_group('hydra')}")
         name = argument.partition("=")[0]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from autoencoder.data.datamodule import ImageDataModule
 from autoencoder.data.pixels import normalize
+from autoencoder.errors import InputError
 from autoencoder.evaluation.latents import Latents, collect_latents, dead_dimensions, effective_rank
 from autoencoder.evaluation.pca import PCA, fit_pca
 from autoencoder.evaluation.probes import knn_accuracy, probe_accuracy, split_held_out
@@ -100,10 +101,12 @@ def evaluate(
             knn, probe: accuracy of nearest neighbours and of a linear probe on the latents, with those on PCA's
             latents and on a random encoder's beside them;
             latents: dead dimensions and effective rank, with those of PCA's latents beside them.
-    Raises: ValueError for a metric that is none of these.
+    Raises: ValueError for a metric that is none of these, or for per_class alone.
     """
     if unknown := sorted(set(metrics) - set(get_args(Metric))):
         raise ValueError(f"`metrics` must be some of {', '.join(get_args(Metric))}, got {', '.join(unknown)}")
+    if "per_class" in metrics and not set(QUICK) & set(metrics):
+        raise InputError(f"per_class is of each class what {', '.join(QUICK)} are of all: ask for one of these, too")
     module.eval().to(datamodule.images.test_images.device)
     metrics = measurable(metrics, datamodule)
     batches = datamodule.evaluation_batches
