@@ -47,7 +47,7 @@ def train(
     from lightning.pytorch.loggers import Logger
 
     from autoencoder.callbacks.checkpoints import WholeFiles
-    from autoencoder.callbacks.endings import noted_if_it_ends_early, say_why_it_ended
+    from autoencoder.callbacks.endings import noted_if_it_ends_early, why_it_ended
     from autoencoder.callbacks.final_weights import keep_final
     from autoencoder.callbacks.fit_clock import FitClock
     from autoencoder.callbacks.going_on import check_goes_on, data_of_run, read_last, start_from
@@ -84,7 +84,8 @@ def train(
 
         check_explorable(datamodule.image_shape)
     module = build(model, optimizer=build(optimizer), scheduler=build(scheduler))
-    recorder, clock, stop = LambdaCallback(on_fit_start=lambda *_: start.record()), FitClock(), StopBetweenSteps()
+    recorder = LambdaCallback(on_fit_start=lambda *_: start.record(former.get("global_step", 0)))
+    clock, stop = FitClock(), StopBetweenSteps()
     going_on_with = going_on(logger or {}, former.get("logger_runs", {}))
     looking, loggers = (
         {name: build(part) for name, part in parts.items() if part} for parts in (callbacks, going_on_with)
@@ -112,7 +113,7 @@ def train(
     advise_on_threads(fitter, module.network, module.image_shape, datamodule.batch_size)
     with stop.listen(), noted_if_it_ends_early(folder, fitter, datamodule, seed):
         fitter.fit(module, datamodule, ckpt_path=folder.last if start.goes_on else None, weights_only=True)
-        say_why_it_ended(fitter)
+        reason = why_it_ended(fitter)
         keep_final(fitter, module, datamodule)
         if not fitter.is_global_zero:
             return None
@@ -121,6 +122,8 @@ def train(
         metrics: dict[str, Any] = {"status": "finished"}
         metrics |= describe_run(seed, fitter, module, datamodule, clock.seconds)
         metrics |= evaluate(module, datamodule)
+        notes = {"ended_early": reason, "changes": "; ".join(folder.read_changes())}
+        metrics |= {name: note for name, note in notes.items() if note}
         write_metrics(metrics, folder.metrics)
         with left_out_if_it_fails("report.md"):
             write_report(metrics, datamodule.title, folder.report)

@@ -121,7 +121,8 @@ def refuse_here(main: Callable[[], object], capfd: pytest.CaptureFixture[str], *
     finally:
         for handler in logging.root.handlers:
             handler.close()
-        logging.root.handlers = own
+        # Not the files of a former command: they are closed, and would be opened again for the next line.
+        logging.root.handlers = [handler for handler in own if not isinstance(handler, logging.FileHandler)]
     assert stopped.value.code == 1
     out, err = capfd.readouterr()
     lines = (out + err).strip().splitlines()

@@ -59,6 +59,7 @@ def test_it_trains_and_is_evaluated_explored_and_gone_on_with(example, tmp_path)
     assert read_metrics(run)["epochs"] == 2
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_version_of_the_class_is_one_line(example, tmp_path, capfd):
     run = tmp_path / "run"
     run_train(run, *TINY, *example)

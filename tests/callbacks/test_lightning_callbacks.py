@@ -95,8 +95,10 @@ def test_other_callbacks_do_their_work_beside_ours(tmp_path, overrides):
     ],
 )  # fmt: skip
 def test_a_run_that_ends_early_says_why(tmp_path, capfd, overrides, reason):
-    epochs = run_train(tmp_path, *TINY, *overrides.split())["epochs"]
+    metrics = run_train(tmp_path, *TINY, *overrides.split())
+    epochs = metrics["epochs"]
     assert epochs < 3 and f"ended in epoch {epochs}: {reason}" in capfd.readouterr().out
+    assert metrics["ended_early"].startswith(reason)
 
 
 def test_a_run_that_ends_as_planned_gives_no_reason(tmp_path, capfd):

@@ -72,7 +72,7 @@ def assert_same_run(one, other):
     assert_same_weights(weights(one, "best"), weights(other, "best"))
     assert (one / "history.csv").read_text(encoding="utf-8") == (other / "history.csv").read_text(encoding="utf-8")
     assert curves(one) == curves(other)
-    times = ("fit_seconds", "images_per_second", "git_commit")  # one may commit while the tests run
+    times = ("fit_seconds", "images_per_second", "git_commit", "changes")  # one may commit while the tests run
     one_metrics, other_metrics = (
         {name: value for name, value in read_metrics(folder).items() if name not in times} for folder in (one, other)
     )
@@ -597,6 +597,36 @@ def test_latest_does_not_lead_to_a_folder_that_was_removed(tmp_path):
     with pytest.raises(SystemExit):
         call(train.train, *STUDY, "callbacks=light", stop, f"paths.log_dir={tmp_path}")
     assert not list((tmp_path / "train").glob("latest")) and not list(tmp_path.glob("train/runs/*"))
+    call(train.train, *STUDY, "callbacks=light", "trainer.max_epochs=1", f"paths.log_dir={tmp_path}")
+    with pytest.raises(SystemExit):
+        call(train.train, *STUDY, "callbacks=light", stop, f"paths.log_dir={tmp_path}")
+    assert (tmp_path / "train" / "latest" / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["reconstructions.png", "history.csv", "report.md", "figures"])
+@pytest.mark.parametrize("main", [train.train, evaluate.evaluate])
+def test_files_of_someone_else_are_not_written_over(name, main, tmp_path, whole, capfd):
+    (tmp_path / name).write_text("mine", encoding="utf-8")
+    settings = STUDY if main is train.train else (f"ckpt_path={whole}/checkpoints/best.ckpt",)
+    with pytest.raises(SystemExit) as stopped:
+        call(main, *settings, f"hydra.run.dir={tmp_path}")
+    assert f"holds {name}, of no run, which would be written over" in str(stopped.value.code)
+    assert (tmp_path / name).read_text(encoding="utf-8") == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_the_config_does_not_tell_is_in_the_record(tmp_path, whole, capfd):
+    light = ("callbacks=light", "+trainer.limit_train_batches=3")
+    run_train(tmp_path, *STUDY, *light, f"ckpt_path={whole}/checkpoints/best.ckpt", "trainer.max_epochs=1")
+    started = f"started from {whole}/checkpoints/best.ckpt"
+    assert read_metrics(tmp_path)["changes"] == started
+    call(train.train, f"resume={tmp_path}", "trainer.max_epochs=2", "optimizer.lr=1e-3")
+    call(train.train, f"resume={tmp_path}", "trainer.max_epochs=3")
+    assert read_metrics(tmp_path)["changes"] == (
+        f"{started}; optimizer.lr was 0.012 up to step 3, then 0.001; trainer.max_epochs was 1 up to step 3, then 2; "
+        "trainer.max_epochs was 2 up to step 6, then 3"
+    )
+    assert "optimizer.lr was 0.012 up to step 3" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "changes" not in read_metrics(whole)
 
 
 def test_weights_alone_begin_a_new_run_but_no_run_goes_on_from_them(tmp_path, whole, capfd):

@@ -64,6 +64,21 @@ def test_images_that_were_moved_are_found_by_data_dir_in_the_environment(two, co
     assert measured["test_size"] == 30
 
 
+def test_images_that_were_replaced_are_taken_from_data_dir(tmp_path, two, monkeypatch, capfd):
+    shutil.copytree(two / "its", tmp_path / "its")
+    run_train(tmp_path / "run", *SETTINGS, f"paths.data_dir={tmp_path / 'its'}")
+    shutil.rmtree(tmp_path / "its")
+    shutil.copytree(two / "other", tmp_path / "its")
+    best = f"ckpt_path={tmp_path}/run/checkpoints/best.ckpt"
+    capfd.readouterr()
+    refused(capfd, evaluate.evaluate, best, f"hydra.run.dir={tmp_path}/e")
+    monkeypatch.setenv("DATA_DIR", str(two / "its"))
+    assert run_evaluate(tmp_path / "e", best, "metrics=[mse]", "figures=false")["test_size"] == 30
+    monkeypatch.setenv("DATA_DIR", str(two / "other"))
+    run_evaluate(tmp_path / "f", f"ckpt_path={two}/run/checkpoints/best.ckpt", "metrics=[mse]", "figures=false")
+    assert f"on the images in {two / 'its'}, as the run; not on those in DATA_DIR" in capfd.readouterr().out
+
+
 @pytest.mark.parametrize("elsewhere", ["none", "moved"])
 def test_a_run_goes_on_with_its_own_images_wherever_data_dir_points(elsewhere, two, tmp_path, monkeypatch):
     shutil.copytree(two / "its", tmp_path / "its")

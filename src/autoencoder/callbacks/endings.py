@@ -61,10 +61,10 @@ def _say_where_it_stopped(folder: RunFolder, trainer: Trainer) -> str:
     return f"{where}; go on with: python src/train.py {assignment('resume', shown(folder.path))}"
 
 
-def say_why_it_ended(trainer: Trainer) -> None:
-    """Logs which callback ended a fit before its last epoch, and why, if one did."""
+def why_it_ended(trainer: Trainer) -> str | None:
+    """Which callback ended a fit before its last epoch, and why, which is logged, too; None if none did."""
     if not trainer.should_stop:
-        return
+        return None
     reasons = []
     for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
         if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
@@ -72,4 +72,6 @@ def say_why_it_ended(trainer: Trainer) -> None:
         elif isinstance(callback, Timer):
             left = callback.time_remaining()
             reasons += ["its time is up"] if left is not None and left <= 0 else []
-    log.info("ended in epoch %d: %s", trainer.current_epoch, "; ".join(reasons) or "a callback told it to stop")
+    reason = "; ".join(reasons) or "a callback told it to stop"
+    log.info("ended in epoch %d: %s", trainer.current_epoch, reason)
+    return reason

@@ -52,8 +52,10 @@ class KeepFinishedRuns(Callback):
             if "resume" not in config:  # a command that trains nothing
                 if folder.best.exists() or folder.last.exists():
                     raise InputError(f"{folder.path} is the folder of a run: leave out hydra.run.dir, or name another")
+                folder.check_no_others_files()
                 folder.make()
             elif is_first_process():
+                folder.check_no_others_files()
                 if folder.is_taken():
                     find_start(folder, resolved(config, folder))
                 folder.hold()
@@ -103,7 +105,7 @@ class SweepTable(Callback):
         folders = [folder for folder, _ in self.started]
         if len(folders) > len(set(folders)):
             raise SystemExit(
-                f"error: {len(folders)} jobs shared {len(set(folders))} folders, and each wrote over another's files: "
+                f"error: {len(folders)} jobs shared {len(set(folders))} folders, where one job each can be: "
                 "let hydra.sweep.subdir hold ${hydra.job.num}, as it does by default"
             )
         unfinished = [job for job in jobs if job.status != "finished"]

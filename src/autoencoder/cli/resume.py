@@ -42,11 +42,21 @@ class Start:
     finished: Mapping[str, Any] | None = None
     config: DictConfig | None = None
 
-    def record(self) -> None:
-        """Notes that the run begins: its settings, that it has not finished, and where it is, as `latest`."""
+    def record(self, step: int) -> None:
+        """Notes that the run begins: its settings, that it has not finished, and where it is, as `latest`.
+
+        Args: step, how many steps a run has behind it that goes on.
+        """
         if self.config is None or not is_first_process():
             return
         self.write_settings()
+        changes = [f"{key} was {was} up to step {step}, then {now}" for key, (was, now) in self.changes.items()]
+        if self.goes_on:
+            changes = self.folder.read_changes() + changes
+        elif self.config.get("ckpt_path"):
+            changes = [f"started from {self.config.ckpt_path}"]
+        if changes or self.folder.changes.is_file():  # of a run that was killed before its first checkpoint
+            write_whole(self.folder.changes, "".join(f"{line}\n" for line in changes))
         metrics = self.folder.read_metrics()
         if metrics:  # of the run as it was before it went on with other settings
             write_metrics(metrics | {"status": "interrupted"}, self.folder.metrics)
@@ -65,7 +75,9 @@ class Start:
             write_whole(self.folder.record / f"{name}.yaml", OmegaConf.to_yaml(content))
 
     def announce(self) -> None:
-        """Says that the run goes on, and with which other settings."""
+        """Says that the run goes on, and with which other settings; the first of several processes does."""
+        if not is_first_process():
+            return
         log.info("going on with %s", shown(self.folder.path))
         for key, (before, now) in self.changes.items():
             log.info("  with another %s from here on: %s, before %s", key, now, before)
@@ -107,13 +119,15 @@ def started(config: DictConfig, settings: Mapping[str, Any]) -> Iterator[Start]:
 def _former_record_kept(folder: RunFolder) -> Iterator[None]:
     """Puts a run's former settings and metrics back when an error comes before it has saved anything new."""
     saved = folder.last.stat().st_mtime_ns
-    former = {path: path.read_bytes() for path in (*folder.record.glob("*.yaml"), folder.metrics) if path.is_file()}
+    former = {path: path.read_bytes() for path in (*folder.record.glob("*.*"), folder.metrics) if path.is_file()}
     try:
         yield
     except (Exception, SystemExit):
         if is_first_process() and folder.last.stat().st_mtime_ns == saved:
             for path, content in former.items():
                 write_whole(path, content.decode())
+            if folder.changes not in former:
+                folder.changes.unlink(missing_ok=True)
         raise
 
 
@@ -182,6 +196,7 @@ def find_start(folder: RunFolder, settings: Mapping[str, Any]) -> Start:
             )
         asks_to_resume = True
     if not folder.is_taken():
+        folder.check_no_others_files()
         if asks_to_resume:
             log.info("%s holds no checkpoint yet: the run starts from its beginning", folder.path)
         return Start(folder)
@@ -205,7 +220,7 @@ def find_start(folder: RunFolder, settings: Mapping[str, Any]) -> Start:
     if not folder.last.is_file():
         raise InputError(
             f"{folder.path} has lost the checkpoints/last.ckpt that its run would go on from: name another folder"
-            + (f", or start a new run there with ckpt_path={folder.best}" if folder.best.is_file() else "")
+            + (f", or start a new run elsewhere with ckpt_path={folder.best}" if folder.best.is_file() else "")
         )
     return Start(folder, True, changes)
 

@@ -216,7 +216,8 @@ def read_idx(path: Path) -> np.ndarray:
         raise InputError(f"{path} is not a whole gzip file ({error}): {remedy}") from None
     if content[:3] != b"\x00\x00\x08" or len(content) < 4:  # two zero bytes, then 8 for unsigned bytes
         raise InputError(
-            f"{path} has the wrong magic number {content[:4].hex() or '(empty)'} for an IDX file: {remedy}"
+            f"{path} has the wrong magic number {content[:4].hex() or '(empty)'} for an IDX file of unsigned bytes: "
+            f"{remedy}"
         )
     header = 4 + 4 * content[3]  # then the sizes of that many dimensions, big-endian
     if len(content) < header:

@@ -1,5 +1,6 @@
 """Checkpoints: plain data that a run leaves behind, and what has to hold before one is used."""
 
+import logging
 import os
 import pickle
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from autoencoder.models.module import AutoencoderModule, DivergenceError
 from autoencoder.paths import absolute, expand_home
 from autoencoder.runs.folder import RunFolder
 from autoencoder.runs.history import read_history
+
+log = logging.getLogger(__name__)
 
 
 def has_finite_weights(module: nn.Module) -> bool:
@@ -115,15 +118,35 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
     settings = dict(checkpoint.get("datamodule_hyper_parameters", {"data_dir": "data"}))
     settings |= {"dataset": trained["dataset"], "val_size": trained["val_size"], "offline_fallback": False}
     settings |= {"data_dir": _folder_with_images(trained, settings["data_dir"], data_dir)}
-    datamodule = ImageDataModule(**settings)
-    datamodule.expect(trained)
-    datamodule.setup()
+    datamodule = _with_images_of(trained, settings, None if data_dir else os.environ.get("DATA_DIR"))
     if datamodule.image_shape != module.image_shape:
         raise InputError(
             f"ckpt_path={path} is of images of {list(module.image_shape)} (channels, height, width), "
             f"those in {datamodule.data_dir} are {list(datamodule.image_shape)}: name another folder as data_dir"
         )
     return module, datamodule
+
+
+def _with_images_of(trained: dict[str, Any], settings: dict[str, Any], environment: str | None) -> ImageDataModule:
+    """The data module of `settings`, set up; with the images in `environment` if others have come to be in its folder.
+
+    Raises: InputError if its images are not those of the checkpoint, `trained`.
+    """
+    datamodule = ImageDataModule(**settings)
+    datamodule.expect(trained)
+    elsewhere = environment and absolute(environment) != absolute(settings["data_dir"])
+    try:
+        datamodule.setup()
+    except InputError:
+        if not elsewhere:
+            raise
+        datamodule = ImageDataModule(**settings | {"data_dir": environment})
+        datamodule.expect(trained)
+        datamodule.setup()
+    else:
+        if elsewhere and trained["dataset"] in FOLDERS:
+            log.info("on the images in %s, as the run; not on those in DATA_DIR", settings["data_dir"])
+    return datamodule
 
 
 def history_of(path: str | Path) -> Path | None:

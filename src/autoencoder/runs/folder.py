@@ -50,6 +50,7 @@ class RunFolder:
         self.explorer = self.path / "explorer.html"
         self.history = self.path / "history.csv"
         self.record = self.path / ".hydra"  # the config and the overrides, as Hydra writes them
+        self.changes = self.record / "changes.txt"  # what the config does not tell: a line for each
 
     @classmethod
     def of_checkpoint(cls, path: str | Path) -> "RunFolder | None":
@@ -70,6 +71,10 @@ class RunFolder:
             file.stat().st_mtime_ns >= self.metrics.stat().st_mtime_ns for file in files
         )
 
+    def read_changes(self) -> list[str]:
+        """Which weights the run started from, and which settings were changed on its way; mostly empty."""
+        return self.changes.read_text(encoding="utf-8").splitlines() if self.changes.is_file() else []
+
     def read_metrics(self) -> dict[str, Any] | None:
         """What metrics.json holds; None where there is none, or none that can be read."""
         try:
@@ -81,6 +86,15 @@ class RunFolder:
     def is_taken(self) -> bool:
         """Whether there is something of a run in it that a new run would write over."""
         return self.last.exists() or self.best.exists() or self.metrics.exists()
+
+    def check_no_others_files(self) -> None:
+        """Raises: InputError if it holds files by the names of a run's, and no run: they would be written over."""
+        names = (self.report, self.reconstructions, self.figures, self.explorer, self.history)
+        found = [path.name for path in names if path.exists()]
+        if found and not (self.record.exists() or self.metrics.exists()):
+            raise InputError(
+                f"{self.path} holds {', '.join(found)}, of no run, which would be written over: name another folder"
+            )
 
     def hold(self) -> None:
         """Makes the folder and keeps other runs out until `release`, or the end of the process, however that comes.
@@ -118,6 +132,9 @@ class RunFolder:
             latest = self.path.parent.parent / "latest"
             if latest.is_symlink() and not latest.exists():
                 latest.unlink()
+                others = sorted(self.path.parent.glob("*/.hydra"), key=lambda record: record.stat().st_mtime)
+                if others:
+                    latest.symlink_to(others[-1].parent.relative_to(latest.parent), target_is_directory=True)
 
 
 def note_sweep(path: str | Path) -> None:

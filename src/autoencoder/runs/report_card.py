@@ -27,6 +27,10 @@ def format_report(metrics: Mapping[str, Any], title: str) -> str:
         f"{metrics['train_size']:,} training, {metrics['val_size']:,} validation and {metrics['test_size']:,} test "
         f"images; {metrics['parameters']:,} parameters. All figures are of the test images.",
     ]
+    if "changes" in metrics:
+        parts.append(f"{metrics['changes']}.")
+    if "ended_early" in metrics:
+        parts.append(f"Training ended early: {metrics['ended_early']}")
     measured = [prefix for prefix in COLUMNS if any(f"{prefix}{name}" in metrics for name in ROWS)]
     rows = [
         [label, *(_cell(metrics.get(f"{prefix}{name}"), digits) for prefix in measured)]
