@@ -121,8 +121,10 @@ def refuse_here(main: Callable[[], object], capfd: pytest.CaptureFixture[str], *
     finally:
         for handler in logging.root.handlers:
             handler.close()
-        # Not the files of a former command: they are closed, and would be opened again for the next line.
-        logging.root.handlers = [handler for handler in own if not isinstance(handler, logging.FileHandler)]
+        for handler in [one for one in own if isinstance(one, logging.FileHandler)]:
+            own.remove(handler)  # of a former command; closed, it would be opened again for the next line
+            handler.close()
+        logging.root.handlers = own
     assert stopped.value.code == 1
     out, err = capfd.readouterr()
     lines = (out + err).strip().splitlines()

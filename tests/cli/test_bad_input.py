@@ -11,6 +11,8 @@ from conftest import QUICK, ROOT, command, refuse, refuse_here, write_dataset
 import train
 from autoencoder.cli.errors import explain
 from autoencoder.data.sources import TITLES
+from autoencoder.errors import InputError
+from autoencoder.runs.checkpoints import read_checkpoint
 
 SETS = [repr(name) for name in TITLES]
 TRAIN, EVALUATE = "src/train.py", "src/evaluate.py"
@@ -153,6 +155,12 @@ def test_a_checkpoint_that_is_not_there(tmp_path):
 )
 def test_a_mistake_in_an_evaluation(override, message, tmp_path):
     assert message in refuse(EVALUATE, "ckpt_path=best.ckpt", override, f"paths.log_dir={tmp_path}")
+
+
+@pytest.mark.parametrize("folder", ["", "checkpoints"])
+def test_a_folder_in_place_of_a_checkpoint(folder, tmp_path, run):
+    with pytest.raises(InputError, match=f"is a folder: name a checkpoint, {run}/checkpoints/best.ckpt"):
+        read_checkpoint(run / folder)
 
 
 def test_a_broken_checkpoint(tmp_path, run):

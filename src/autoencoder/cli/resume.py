@@ -117,17 +117,18 @@ def started(config: DictConfig, settings: Mapping[str, Any]) -> Iterator[Start]:
 
 @contextmanager
 def _former_record_kept(folder: RunFolder) -> Iterator[None]:
-    """Puts a run's former settings and metrics back when an error comes before it has saved anything new."""
+    """Puts a run's former settings, metrics and logs back when it ends before it has saved anything new."""
     saved = folder.last.stat().st_mtime_ns
-    former = {path: path.read_bytes() for path in (*folder.record.glob("*.*"), folder.metrics) if path.is_file()}
+    former = {path: path.read_bytes() for path in folder.record_files()}
     try:
         yield
     except (Exception, SystemExit):
         if is_first_process() and folder.last.stat().st_mtime_ns == saved:
+            for path in folder.record_files():
+                if path not in former:
+                    path.unlink()
             for path, content in former.items():
-                write_whole(path, content.decode())
-            if folder.changes not in former:
-                folder.changes.unlink(missing_ok=True)
+                write_whole(path, content)
         raise
 
 

@@ -38,6 +38,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         InputError: if there is no file, or none that this project wrote whole.
     """
     path = expand_home(path)
+    if path.is_dir():
+        inside = next((best for best in (path / "best.ckpt", RunFolder(path).best) if best.is_file()), None)
+        raise InputError(f"ckpt_path={path} is a folder: name a checkpoint" + (f", {inside}" if inside else ""))
     if not path.is_file():
         raise InputError(
             f"ckpt_path={path}: there is no such file; a run's are in RUN/checkpoints/best.ckpt, last.ckpt"

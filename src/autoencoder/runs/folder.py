@@ -29,6 +29,7 @@ FIXED = (
     *("trainer.limit_train_batches", "trainer.overfit_batches", "trainer.accumulate_grad_batches"),
 )
 ABSENT = "not set"
+LOG_FILES = EVENTS, ROWS = "events.out.tfevents.*", "metrics.csv"  # TensorBoard's, and CSVLogger's
 
 _held: dict[Path, Any] = {}  # the locks of this process
 _sweeps: set[Path] = set()  # new folders of sweeps
@@ -70,6 +71,11 @@ class RunFolder:
         return self.metrics.is_file() and any(
             file.stat().st_mtime_ns >= self.metrics.stat().st_mtime_ns for file in files
         )
+
+    def record_files(self) -> list[Path]:
+        """The files that tell what happened: settings, metrics, history, and the logs of TensorBoard and CSV."""
+        logs = [path for pattern in LOG_FILES for path in self.path.rglob(pattern)]
+        return [path for path in (*self.record.glob("*.*"), self.metrics, self.history, *logs) if path.is_file()]
 
     def read_changes(self) -> list[str]:
         """Which weights the run started from, and which settings were changed on its way; mostly empty."""
@@ -154,10 +160,10 @@ def remove_unused_folders() -> None:
             folder.remove_if_made()
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text file, whole or not at all."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes a file, whole or not at all; text in UTF-8."""
     scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(text, encoding="utf-8", newline="")
+    scratch.write_bytes(content if isinstance(content, bytes) else content.encode())
     scratch.replace(path)
 
 

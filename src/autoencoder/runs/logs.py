@@ -12,14 +12,13 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from autoencoder.paths import absolute
-from autoencoder.runs.folder import write_whole
+from autoencoder.runs.folder import EVENTS, ROWS, write_whole
 from autoencoder.runs.processes import is_first_process
 
 RUN_ARGUMENTS: dict[str, Callable[[str], dict[str, str]]] = {  # of loggers that keep their runs elsewhere
     "WandbLogger": lambda run: {"id": run, "resume": "allow"},
     "MLFlowLogger": lambda run: {"run_id": run},
 }
-EVENTS, ROWS = "events.out.tfevents.*", "metrics.csv"  # TensorBoard's files, and CSVLogger's
 
 
 def log_lengths(trainer: Trainer) -> dict[str, int]:
