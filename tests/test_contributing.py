@@ -92,7 +92,7 @@ def test_it_passes_the_typecheck_the_linter_and_the_tests(tmp_path):
     for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md"):
         shutil.copy(ROOT / name, tmp_path)
     write_example(tmp_path)
-    example = [f"tests/test_{name}.py" for name in ("configs", "bad_input")]
+    example = ["tests/test_configs.py", "tests/cli/test_bad_input.py"]
     for tool in (["mypy"], ["ruff", "check", "."], ["pytest", "-n", "0", "--no-cov", *example]):
         ended = subprocess.run([sys.executable, "-m", *tool], cwd=tmp_path, capture_output=True, encoding="utf-8")
         assert ended.returncode == 0, ended.stdout[-3000:]

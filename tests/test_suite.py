@@ -52,7 +52,10 @@ def test_the_suite_passes_on_a_cluster_and_in_odd_shells(tmp_path):
     srun = tmp_path / "srun"
     srun.write_text("#!/bin/sh\n", encoding="utf-8")
     srun.chmod(0o755)
-    files = [f"tests/test_{name}.py" for name in ("bad_input", "history", "loggers", "process", "progress", "sweeps")]
+    files = [
+        *("tests/cli/test_bad_input.py", "tests/cli/test_process.py", "tests/runs/test_loggers.py"),
+        *("tests/runs/test_sweeps.py", "tests/callbacks/test_history.py", "tests/callbacks/test_progress.py"),
+    ]
     command = [sys.executable, "-m", "pytest", "-n", "0", "--no-cov", "-p", "no:cacheprovider", *files]
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
