@@ -16,6 +16,7 @@ import torch
 from conftest import ROOT, call, command, read_metrics, run_evaluate, run_train
 from lightning.pytorch import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_train import assert_same_weights, weights
 
 import evaluate
 import explore
@@ -37,15 +38,6 @@ class SignalAt(Callback):
     def on_before_zero_grad(self, trainer, pl_module, optimizer):
         if trainer.global_step == self.step:
             os.kill(os.getpid(), self.signal)
-
-
-def weights(folder, name="last"):
-    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
-
-
-def assert_same_weights(one, other):
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 def curves(folder):

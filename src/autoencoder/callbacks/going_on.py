@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from autoencoder.callbacks.checkpoints import BestAndLast, ends_in_cut_epoch
 from autoencoder.data.datamodule import ImageDataModule
-from autoencoder.data.sources import DOWNLOADED, FOLDERS, TITLES, find_files
+from autoencoder.data.sources import DOWNLOADED, FOLDERS, TITLES, folder_with_files
 from autoencoder.errors import InputError
 from autoencoder.models.module import AutoencoderModule
-from autoencoder.paths import absolute
 from autoencoder.runs.checkpoints import read_checkpoint
 from autoencoder.runs.folder import RunFolder
 
@@ -111,10 +109,8 @@ def data_of_run(checkpoint: Mapping[str, Any], data: Mapping[str, Any]) -> dict[
     if trained["dataset"] not in FOLDERS:
         return settings
     folders = list(dict.fromkeys([str(data["data_dir"]), run_had.get("data_dir", str(data["data_dir"]))]))
-    for folder in folders:
-        with suppress(OSError):  # a folder that must not be searched
-            if find_files(trained["dataset"], absolute(folder)):
-                return settings | {"data_dir": folder}
+    if found := folder_with_files(trained["dataset"], folders):
+        return settings | {"data_dir": found}
     if trained.get("train_images", DOWNLOADED) != DOWNLOADED:
         raise InputError(
             f"the run's images are not in {' nor in '.join(folders)}: set DATA_DIR to the folder that has them"

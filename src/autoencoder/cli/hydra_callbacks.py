@@ -52,10 +52,8 @@ class KeepFinishedRuns(Callback):
             if "resume" not in config:  # a command that trains nothing
                 if folder.best.exists() or folder.last.exists():
                     raise InputError(f"{folder.path} is the folder of a run: leave out hydra.run.dir, or name another")
-                folder.check_no_others_files()
                 folder.make()
             elif is_first_process():
-                folder.check_no_others_files()
                 if folder.is_taken():
                     find_start(folder, resolved(config, folder))
                 folder.hold()

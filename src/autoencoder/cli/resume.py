@@ -1,7 +1,6 @@
 """What a start into a run's folder means: a new run, going on with one, or the report of a finished one."""
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -9,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
+from autoencoder.cli.command import in_sweep
 from autoencoder.errors import InputError
 from autoencoder.paths import absolute, assignment, expand_home, quoted, shown
-from autoencoder.runs.folder import RunFolder, check_changes, differences, write_metrics, write_whole
+from autoencoder.runs.folder import RunFolder, check_changes, differences, link, write_metrics, write_whole
 from autoencoder.runs.processes import is_first_process
 
 log = logging.getLogger(__name__)
@@ -107,7 +106,7 @@ def started(config: DictConfig, settings: Mapping[str, Any]) -> Iterator[Start]:
         folder.hold()
     try:
         start = replace(find_start(folder, settings), config=config)
-        if HydraConfig.get().mode == RunMode.MULTIRUN and not folder.record.exists():
+        if in_sweep() and not folder.record.exists():
             start.write_settings()  # the table of a sweep names those of refused jobs, too
         with _former_record_kept(folder) if start.goes_on else nullcontext():
             yield start
@@ -197,7 +196,6 @@ def find_start(folder: RunFolder, settings: Mapping[str, Any]) -> Start:
             )
         asks_to_resume = True
     if not folder.is_taken():
-        folder.check_no_others_files()
         if asks_to_resume:
             log.info("%s holds no checkpoint yet: the run starts from its beginning", folder.path)
         return Start(folder)
@@ -244,16 +242,10 @@ def resolved(config: DictConfig, folder: RunFolder) -> dict[str, Any]:
 
 
 def point_latest_to(folder: RunFolder, log_dir: Path) -> None:
-    """Makes `log_dir`/train/latest lead to a run in that folder; where there can be no links, there is none."""
+    """Makes `log_dir`/train/latest lead to a run in that folder."""
     latest = absolute(log_dir) / "train" / "latest"
-    if not folder.path.is_relative_to(latest.parent):
-        return
-    scratch = latest.with_name(f".latest-{os.getpid()}")
-    try:
-        scratch.symlink_to(folder.path.relative_to(latest.parent), target_is_directory=True)
-        scratch.replace(latest)
-    except OSError:
-        scratch.unlink(missing_ok=True)
+    if folder.path.is_relative_to(latest.parent):
+        link(latest, folder.path)
 
 
 def _replaces(given: str, recorded: str) -> bool:

@@ -7,8 +7,8 @@ import os
 import shutil
 import socket
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -128,6 +128,15 @@ def find_files(dataset: str, root: Path) -> list[Path]:
         if len(paths) == len(FILES):
             return paths
     return []
+
+
+def folder_with_files(dataset: str, folders: Iterable[str]) -> str | None:
+    """The first of `folders` that has the files of `dataset`; None if none has, or may be searched."""
+    for folder in folders:
+        with suppress(OSError):  # a folder that must not be searched
+            if find_files(dataset, absolute(folder)):
+                return folder
+    return None
 
 
 def _check_not_some(*folders: Path) -> None:

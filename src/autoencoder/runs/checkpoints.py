@@ -4,7 +4,6 @@ import logging
 import os
 import pickle
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
@@ -16,7 +15,7 @@ from lightning.pytorch import Trainer
 from torch import nn
 
 from autoencoder.data.datamodule import ImageDataModule
-from autoencoder.data.sources import DOWNLOADED, FOLDERS, TITLES, find_files
+from autoencoder.data.sources import DOWNLOADED, FOLDERS, TITLES, folder_with_files
 from autoencoder.errors import InputError
 from autoencoder.models.module import AutoencoderModule, DivergenceError
 from autoencoder.paths import absolute, expand_home
@@ -183,10 +182,8 @@ def _folder_with_images(trained: Mapping[str, Any], run_had: str, data_dir: str 
     if dataset not in FOLDERS:
         return run_had
     folders = [data_dir] if data_dir else [folder for folder in (run_had, environment) if folder]
-    for folder in folders:
-        with suppress(OSError):  # a folder that must not be searched
-            if find_files(dataset, absolute(folder)):
-                return folder
+    if found := folder_with_files(dataset, folders):
+        return found
     if data_dir or trained.get("train_images", DOWNLOADED) != DOWNLOADED:
         raise InputError(
             f"the images that the checkpoint was trained on are not in {' nor in '.join(folders)}: "

@@ -1,6 +1,7 @@
 """A run's folder: its files, who writes into it, and what its settings mean for a second start there."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -126,7 +127,11 @@ class RunFolder:
             lock.release()
 
     def make(self) -> None:
-        """Makes the folder, unless it is there; `remove_if_made` takes it away again."""
+        """Makes the folder, unless it is there; `remove_if_made` takes it away again.
+
+        Raises: InputError if it holds files of someone else.
+        """
+        self.check_no_others_files()
         if not self.path.exists():
             _made.add(self.path)  # before it is there: a signal may come between
             self.path.mkdir(parents=True)
@@ -140,7 +145,7 @@ class RunFolder:
                 latest.unlink()
                 others = sorted(self.path.parent.glob("*/.hydra"), key=lambda record: record.stat().st_mtime)
                 if others:
-                    latest.symlink_to(others[-1].parent.relative_to(latest.parent), target_is_directory=True)
+                    link(latest, others[-1].parent)
 
 
 def note_sweep(path: str | Path) -> None:
@@ -158,6 +163,16 @@ def remove_unused_folders() -> None:
         folder = RunFolder(path)
         if not folder.record.exists():
             folder.remove_if_made()
+
+
+def link(path: Path, folder: Path) -> None:
+    """Makes `path` a link to `folder`, in place of a former one; where there can be no links, there is none."""
+    scratch = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        scratch.symlink_to(folder.relative_to(path.parent), target_is_directory=True)
+        scratch.replace(path)
+    except OSError:
+        scratch.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
