@@ -17,7 +17,6 @@ from torch.profiler import ProfilerActivity, profile
 
 from autoencoder import AutoencoderModule, ImageDataModule
 from autoencoder.cli.noise import silence_known_noise
-from autoencoder.data.pixels import normalize
 from autoencoder.optim.optimizers import adam
 from autoencoder.optim.schedulers import constant
 
@@ -45,10 +44,10 @@ def bare(datamodule: ImageDataModule, device: torch.device) -> float:
     """Seconds an epoch of the same batches, network and optimiser in a plain loop on the device."""
     module = AutoencoderModule().to(device)
     optimizer = adam(module)
-    images, indices = datamodule.images.train_images.to(device), datamodule.train_indices.to(device)
+    split = datamodule.images.to(device).train
     start = time.perf_counter()
-    for batch in indices[torch.randperm(len(indices), device=device)].split(datamodule.batch_size):
-        inputs = normalize(images[batch])
+    for batch in torch.randperm(len(split), device=device).split(datamodule.batch_size):
+        inputs = split.images(batch)
         optimizer.zero_grad()
         mse_loss(module.network(inputs), inputs).backward()
         optimizer.step()

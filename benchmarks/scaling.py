@@ -12,7 +12,7 @@ from torch.nn.functional import mse_loss
 
 from autoencoder import AutoencoderModule, ImageDataModule
 from autoencoder.data.batches import EpochOrder, ImageBatches
-from autoencoder.data.pixels import normalize
+from autoencoder.data.images import Split
 from autoencoder.optim.optimizers import muon
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,17 +29,16 @@ def epoch_seconds(data: ImageDataModule, batch: int, latent_dim: int, width: int
     """Seconds of an epoch with the default optimiser, from at most `STEPS` of its steps; its order is dealt in full."""
     module = AutoencoderModule(latent_dim=latent_dim, hidden_dims=[128 * width, 64 * width])
     optimizer = muon(module)
-    count = len(data.images.train_images)
-    pixels = data.images.train_images.repeat(-(-images // count), 1, 1, 1)[:images]
-    batches = ImageBatches(pixels, torch.zeros(images), EpochOrder(torch.arange(images), seed=0), batch)
+    count = len(data.images.train)
+    pixels = data.images.train.pixels.repeat(-(-images // count), 1, 1, 1)[:images]
+    batches = ImageBatches(Split(pixels, torch.zeros(images)), EpochOrder(images, seed=0), batch)
     start = time.perf_counter()
     iterator = iter(batches)
     first = next(iterator)
     dealt = time.perf_counter() - start
     steps = min(STEPS, len(batches) - 1)
     start = time.perf_counter()
-    for raw, _ in itertools.chain([first], itertools.islice(iterator, steps - 1)):
-        inputs = normalize(raw)
+    for inputs, _ in itertools.chain([first], itertools.islice(iterator, steps - 1)):
         optimizer.zero_grad()
         mse_loss(module.network(inputs), inputs).backward()
         optimizer.step()

@@ -36,13 +36,12 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 from autoencoder import AutoencoderModule, ImageDataModule
 from autoencoder.cli.noise import silence_known_noise
 from autoencoder.cli.process import imports_done, short_process
-from autoencoder.data.pixels import normalize
 from autoencoder.optim.optimizers import adam, muon
 from autoencoder.optim.schedulers import constant
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH_SIZES = (128, 256, 512)
-CALLBACKS = ("checkpoints", "history", "progress", "learning_rate", "gradient_norm")  # all but the pictures
+CALLBACKS = ("checkpoints", "history", "progress", "optimizer_monitor")  # all but the pictures
 # A process inherits its parent's peak memory, so a small one starts the command and reads the clock and the memory.
 LAUNCHER = """
 import resource, subprocess, sys, time
@@ -107,8 +106,7 @@ def bare_seconds(datamodule: ImageDataModule, make_optimizer: MakeOptimizer) -> 
     module = AutoencoderModule()
     network, optimizer = module.network, make_optimizer(module)
     start = time.perf_counter()
-    for pixels, _ in datamodule.train_dataloader():
-        images = normalize(pixels)
+    for images, _ in datamodule.train_dataloader():
         optimizer.zero_grad()
         mse_loss(network(images), images).backward()
         optimizer.step()
@@ -117,7 +115,7 @@ def bare_seconds(datamodule: ImageDataModule, make_optimizer: MakeOptimizer) -> 
 
 def plain_seconds(datamodule: ImageDataModule) -> float:
     """An epoch of the plain recipe, timed over `PLAIN_BATCHES` batches of 128 and scaled: transforms image by image."""
-    dataset = PillowImages(datamodule.images.train_images, datamodule.images.train_labels)
+    dataset = PillowImages(datamodule.images.train.pixels, datamodule.images.train.labels)
     module = AutoencoderModule()
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
     batches, count = iter(DataLoader(dataset, 128, shuffle=True)), min(PLAIN_BATCHES, len(dataset) // 128)
@@ -139,7 +137,7 @@ def limit_seconds(datamodule: ImageDataModule) -> float:
     flops_a_second = 2 * size**3 / (time.perf_counter() - start)
     weights = sum(parameter.numel() for parameter in AutoencoderModule().parameters() if parameter.ndim == 2)
     needless = 2 * 784 * 128  # no gradient is due for the images
-    return len(datamodule.train_indices) * (6 * weights - needless) / flops_a_second
+    return len(datamodule.images.train) * (6 * weights - needless) / flops_a_second
 
 
 def validation_seconds(datamodule: ImageDataModule) -> float:
@@ -147,8 +145,7 @@ def validation_seconds(datamodule: ImageDataModule) -> float:
     module = AutoencoderModule()
     start = time.perf_counter()
     with torch.inference_mode():
-        for (pixels, _), _ in zip(datamodule.evaluation_batches("train"), range(5), strict=False):
-            images = normalize(pixels)
+        for (images, _), _ in zip(datamodule.images.train.batches(), range(5), strict=False):
             module.val_error.update(module.network(images), images)
     return time.perf_counter() - start
 
@@ -208,7 +205,7 @@ def time_epochs(datamodules: dict[int, ImageDataModule], rounds: int) -> dict[st
     candidates["plain recipe, batch 128 (part of an epoch, scaled)"] = lambda: plain_seconds(first)
     candidates["validation, 5,000 images (not in the rows above)"] = lambda: validation_seconds(first)
     epochs = take_turns(candidates, rounds)
-    count = f"{len(first.train_indices):,}"
+    count = f"{len(first.images.train):,}"
     print_rows(f"s/epoch of {count} images", epochs, f"bare loop, Adam, batch {BATCH_SIZES[0]}", against)
     return epochs
 

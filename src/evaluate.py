@@ -6,7 +6,7 @@ from typing import Any
 from autoencoder.cli.command import command
 from autoencoder.cli.process import imports_done
 from autoencoder.limits import Text
-from autoencoder.metrics import Metric
+from autoencoder.metrics import GROUPS, MetricName
 from autoencoder.pictures import Projection
 
 log = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 def evaluate(
     ckpt_path: Text,
     data_dir: Text | None,
-    metrics: list[Metric],
+    metrics: list[MetricName] | None,
     figures: bool,
     projection: Projection,
     paths: dict[str, str],
@@ -24,8 +24,9 @@ def evaluate(
     """Restores model and data from the checkpoint, measures what is asked for, and writes numbers and pictures."""
     from autoencoder.cli.noise import silence_known_noise
     from autoencoder.evaluation.evaluate import evaluate as measure_all
+    from autoencoder.evaluation.outputs import Outputs
     from autoencoder.paths import absolute
-    from autoencoder.pictures.reconstructions import save_reconstructions
+    from autoencoder.pictures.images import save_reconstructions
     from autoencoder.runs.checkpoints import history_of, restore
     from autoencoder.runs.folder import RunFolder, write_metrics
     from autoencoder.runs.left_out import left_out_if_it_fails
@@ -42,18 +43,19 @@ def evaluate(
         check_projection(projection)  # before the minutes, not after
     module, datamodule = restore(ckpt_path, data_dir)
     results: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(absolute(ckpt_path))}
-    results |= measure_all(module, datamodule, metrics)
+    outputs = Outputs(module, datamodule.images)
+    results |= measure_all(outputs, GROUPS if metrics is None else metrics)
     write_metrics(results, folder.metrics)
-    write_report(results, datamodule.title, folder.report)
+    write_report(results, datamodule.images.title, folder.report)
     if "test/mse" in results:
         with left_out_if_it_fails("reconstructions.png"):
-            save_reconstructions(module, datamodule, results["test/mse"], folder.reconstructions)
+            save_reconstructions(outputs, folder.reconstructions)
     if figures:
         from autoencoder.pictures.save import save_figures
 
         with left_out_if_it_fails("figures/"):
-            save_figures(module, datamodule, folder.figures, history_of(ckpt_path), projection)
-    log.info("%s", summarize(results, datamodule.title, folder))
+            save_figures(outputs, folder.figures, history_of(ckpt_path), projection)
+    log.info("%s", summarize(results, datamodule.images.title, folder))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ def explore(
     """Restores model and data from the checkpoint and writes their page to `output`, by default into the run."""
     from autoencoder.cli.noise import silence_known_noise
     from autoencoder.evaluation.evaluate import evaluate
+    from autoencoder.evaluation.outputs import Outputs
     from autoencoder.explorer.page import check_output, write_explorer
     from autoencoder.paths import absolute
     from autoencoder.runs.checkpoints import history_of, restore
@@ -32,10 +33,11 @@ def explore(
     page = absolute(output or (folder if in_sweep() else run).explorer)
     module, datamodule = restore(ckpt_path, data_dir)
     check_output(page)  # before the minutes, not after
+    outputs = Outputs(module, datamodule.images)
     metrics = run.read_metrics() if run.best == absolute(ckpt_path) and history_of(ckpt_path) else None
     if metrics is None or metrics.get("status", "finished") != "finished":  # not of this checkpoint, or none
-        metrics = describe_model(module, datamodule) | evaluate(module, datamodule)
-    write_explorer(module, datamodule, metrics, page, precision)
+        metrics = describe_model(module, datamodule) | evaluate(outputs)
+    write_explorer(outputs, metrics, page, precision)
     of_page = {"ckpt_path": str(absolute(ckpt_path)), "page": str(page), "status": "finished"}
     write_metrics(metrics | of_page, folder.metrics)
     log.info("%s, %.1f MB: open it in a browser", page, page.stat().st_size / 1e6)

@@ -30,6 +30,7 @@ def train(
     paths: dict[str, str],
     start: Start,
     logger: dict[str, Any] | None = None,
+    views: dict[str, Any] | None = None,
 ) -> float | None:
     """Builds the parts from their configs, fits, measures the best checkpoint, and writes numbers and pictures.
 
@@ -52,13 +53,14 @@ def train(
     from autoencoder.callbacks.fit_clock import FitClock
     from autoencoder.callbacks.going_on import check_goes_on, data_of_run, read_last, start_from
     from autoencoder.callbacks.stopping import StopBetweenSteps
+    from autoencoder.callbacks.views import Views
     from autoencoder.cli.config_check import with_image_shape
     from autoencoder.cli.noise import silence_known_noise
     from autoencoder.cli.slurm import settle_slurm
     from autoencoder.cli.trainer_check import of_kind
     from autoencoder.evaluation.evaluate import evaluate
+    from autoencoder.evaluation.outputs import Outputs
     from autoencoder.optim.threads import advise_on_threads
-    from autoencoder.pictures.reconstructions import save_reconstructions
     from autoencoder.runs.checkpoints import load_best
     from autoencoder.runs.folder import write_metrics
     from autoencoder.runs.left_out import left_out_if_it_fails
@@ -90,6 +92,8 @@ def train(
     looking, loggers = (
         {name: build(part) for name, part in parts.items() if part} for parts in (callbacks, going_on_with)
     )
+    if views:
+        looking["views"] = Views(build(views))
     plugins = trainer.get("plugins") or []
     fitter: Trainer = build(
         {name: value for name, value in trainer.items() if name != "plugins"},
@@ -121,28 +125,31 @@ def train(
         load_best(fitter, module)
         metrics: dict[str, Any] = {"status": "finished"}
         metrics |= describe_run(seed, fitter, module, datamodule, clock.seconds)
-        metrics |= evaluate(module, datamodule)
+        outputs = Outputs(module, datamodule.images)
+        metrics |= evaluate(outputs)
         notes = {"ended_early": reason, "changes": "; ".join(folder.read_changes())}
         metrics |= {name: note for name, note in notes.items() if note}
         write_metrics(metrics, folder.metrics)
         with left_out_if_it_fails("report.md"):
-            write_report(metrics, datamodule.title, folder.report)
+            write_report(metrics, datamodule.images.title, folder.report)
         with left_out_if_it_fails("reconstructions.png"):
-            save_reconstructions(module, datamodule, metrics["test/mse"], folder.reconstructions)
+            from autoencoder.pictures.images import save_reconstructions
+
+            save_reconstructions(outputs, folder.reconstructions)
         if figures:
             from autoencoder.pictures.save import save_figures
 
             with left_out_if_it_fails("figures/"):
-                save_figures(module, datamodule, folder.figures, folder.history)
+                save_figures(outputs, folder.figures, folder.history)
         if explorer:
             from autoencoder.explorer.page import write_explorer
 
             with left_out_if_it_fails("explorer.html"):
-                write_explorer(module, datamodule, metrics, folder.explorer)
+                write_explorer(outputs, metrics, folder.explorer)
         settings = {"model": model, "data": data, "optimizer": optimizer, "scheduler": scheduler}
         with left_out_if_it_fails("the loggers' last entry"):
             log_outcome(fitter, settings, metrics)
-    log.info("%s", summarize(metrics, datamodule.title, folder))
+    log.info("%s", summarize(metrics, datamodule.images.title, folder))
     val_mse: float | None = metrics["val/mse"]
     return val_mse
 

@@ -26,6 +26,7 @@ GROUPS = {
     "scheduler",
     "trainer",
     "callbacks",
+    "views",
     "logger",
     "experiment",
     "sweep",
@@ -62,7 +63,7 @@ def test_each_file_composes_checks_and_builds(file, tmp_path):
     instantiate(settings["data"], _convert_="all")
     if name in OPTIONAL_LOGGERS:
         pytest.importorskip(name, reason=f"needs the extra: pip install -e .[{name}]")
-    for part in [*settings["callbacks"].values(), *settings["logger"].values()]:
+    for part in [*settings["callbacks"].values(), *settings["views"].values(), *settings["logger"].values()]:
         if "_target_" in part:
             instantiate(part, _convert_="all")
     if settings["trainer"]["accelerator"] == "cpu" or torch.cuda.is_available():

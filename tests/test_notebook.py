@@ -1,7 +1,6 @@
 """A notebook does what a command does: the README's lines run as they stand, images at hand are data like any."""
 
 import re
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,13 +9,15 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from autoencoder import AutoencoderModule, ImageDataModule
-from autoencoder.callbacks.error_views import ErrorPerClass, WorstAndMedian
-from autoencoder.callbacks.latent_views import Interpolations, Traversals
-from autoencoder.callbacks.projector import Projector
-from autoencoder.callbacks.reconstructions import Reconstructions
+from autoencoder.callbacks.description import RunDescription
+from autoencoder.callbacks.views import Views
 from autoencoder.errors import InputError
-from autoencoder.evaluation.evaluate import Metric, evaluate
+from autoencoder.evaluation.evaluate import evaluate
+from autoencoder.evaluation.outputs import Outputs
+from autoencoder.evaluation.summaries import error_per_class
 from autoencoder.explorer.page import check_explorable
+from autoencoder.metrics import GROUPS
+from autoencoder.pictures.panels import interpolations, reconstructions, traversals, worst_and_median
 from autoencoder.pictures.save import save_figures
 from autoencoder.runs.checkpoints import restore
 
@@ -38,7 +39,8 @@ def test_images_at_hand_are_trained_on_measured_and_drawn(shape, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     data = ImageDataModule.from_arrays(images, images[:12], name="noise", batch_size=16)
     module = AutoencoderModule(latent_dim=2, hidden_dims=[8], image_shape=data.image_shape)
-    views = [Reconstructions(), WorstAndMedian(), ErrorPerClass(), Traversals(), Interpolations(), Projector()]
+    shown = [reconstructions, worst_and_median, error_per_class, traversals, interpolations]
+    views = [Views({view.__name__: view for view in shown}), RunDescription()]
     logger = TensorBoardLogger(tmp_path, name="tensorboard", version="")
     trainer = Trainer(
         **{"max_epochs": 1, "accelerator": "cpu", "logger": logger, "callbacks": views, "log_every_n_steps": 1},
@@ -46,9 +48,9 @@ def test_images_at_hand_are_trained_on_measured_and_drawn(shape, tmp_path):
     )
     trainer.fit(module, data)
     trainer.save_checkpoint(tmp_path / "last.ckpt")
-    measured = evaluate(module, data, get_args(Metric))
+    measured = evaluate(Outputs(module, data.images), GROUPS)
     assert measured["test/mse"] > 0 and "test/ssim" in measured and "test/probe_accuracy" not in measured
-    names = save_figures(module, data, tmp_path / "figures")
+    names = save_figures(Outputs(module, data.images), tmp_path / "figures")
     assert {"reconstructions", "interpolations", "class_errors", "latent_map"} <= set(names)
     assert AutoencoderModule.load_from_checkpoint(tmp_path / "last.ckpt").image_shape == data.image_shape
     with pytest.raises(InputError, match="was trained on noise, which"):

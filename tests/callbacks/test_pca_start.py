@@ -9,16 +9,15 @@ from test_train import assert_same_weights, weights
 
 from autoencoder import AutoencoderModule
 from autoencoder.callbacks.pca_start import BRIGHTEST, StartFromPCA, start_from_pca
-from autoencoder.data.pixels import normalize
 from autoencoder.errors import InputError
-from autoencoder.evaluation.evaluate import measure
+from autoencoder.evaluation.outputs import Outputs
 
 START = "+callbacks.start_from_pca._target_=autoencoder.callbacks.pca_start.StartFromPCA"
 
 
 @pytest.fixture(scope="module")
 def images(digits):
-    return normalize(digits.images.train_images[:1000])
+    return digits.images.train.images(slice(1000))
 
 
 @pytest.mark.parametrize(
@@ -41,10 +40,10 @@ def test_without_noise_it_is_pca_before_tanh(images, hidden_dims, latent_dim, ac
 
 def test_with_noise_it_is_better_than_random_weights(digits, images):
     torch.manual_seed(0)
-    network = AutoencoderModule().network
-    before = measure(network, digits.evaluation_batches("test"))["mse"]
-    start_from_pca(network, images)
-    assert measure(network, digits.evaluation_batches("test"))["mse"] < before / 3
+    module = AutoencoderModule()
+    before = Outputs(module, digits.images).errors.mean()
+    start_from_pca(module.network, images)
+    assert Outputs(module, digits.images).errors.mean() < before / 3
 
 
 def test_a_run_starts_lower_and_a_resumed_run_does_not_start_again(tmp_path):

@@ -74,7 +74,7 @@ def test_a_mistake_in_the_command(override, message, tmp_path):
         ("latent_dim=3", "; did you mean model.latent_dim?"),
         ("++max_epochs=3", "; did you mean trainer.max_epochs?"),
         ("experimnt=quick", "; did you mean experiment?"),
-        ("callbacks.reconstruction=null", "; did you mean callbacks.reconstructions?"),
+        ("views.reconstruction=null", "; did you mean views.reconstructions?"),
         ("experiment=clasic", "; did you mean experiment=classic?"),
         ("logger=[tensorboard,cvs]", "'logger/cvs': logger takes csv, mlflow, tensorboard, wandb"),
         ("logger=tensorbord", "; did you mean logger=tensorboard?"),
@@ -137,7 +137,7 @@ def test_a_checkpoint_that_is_not_there(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("metrics=[mse,fid]", "metrics must be 'mse', 'sse', 'psnr', 'ssim', 'per_class', 'knn', 'probe' or 'latents'"),
+        ("metrics=[mse,fid]", "metrics must be 'mse', 'sse', 'psnr', 'ssim', 'knn', 'probe', 'latents' or 'per_class'"),
         ("metrics=mse", "metrics must be a list: [mse], got 'mse'"),
         ("projection=tsne", "projection must be 'pca' or 'umap', got 'tsne'"),
         ("trainer.devices=2", "; trainer is a setting of train.py, here the checkpoint brings its own"),

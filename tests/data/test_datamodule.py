@@ -1,5 +1,6 @@
 """The data module splits once and for all, and deals images in the model's range."""
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from conftest import write_dataset
 
 from autoencoder import ImageDataModule
 from autoencoder.data import datamodule as datamodule_file
-from autoencoder.data.datamodule import fingerprint_of
-from autoencoder.data.sources import ImageSet
+from autoencoder.data.images import fingerprint_of, split_images
+from autoencoder.data.sources import LoadedImages, load_images
 from autoencoder.errors import InputError
 
 
@@ -22,16 +23,16 @@ def noise_dir(tmp_path):
 
 
 def test_5k_split_is_stratified_disjoint_and_complete(digits):
-    sizes = [len(indices) for indices in (digits.train_indices, digits.val_indices, digits.test_indices)]
-    assert sizes == [4000, 500, 500]
-    assert len(torch.cat([digits.train_indices, digits.val_indices]).unique()) == 4500
-    labels = digits.images.train_labels
-    for split in (labels[digits.train_indices], labels[digits.val_indices], digits.images.test_labels):
-        assert split.bincount().tolist() == [len(split) // 10] * 10
+    splits = digits.images.train, digits.images.val, digits.images.test
+    assert [len(split) for split in splits] == [4000, 500, 500]
+    for split in splits:
+        assert split.labels.bincount().tolist() == [len(split) // 10] * 10
 
 
 def test_no_image_is_in_two_splits(digits):
-    everything = torch.cat([digits.images.train_images, digits.images.test_images]).flatten(1)
+    everything = torch.cat(
+        [split.pixels for split in (digits.images.train, digits.images.val, digits.images.test)]
+    ).flatten(1)
     assert len(everything.unique(dim=0)) == 5000
 
 
@@ -40,16 +41,18 @@ def test_the_split_is_the_same_whatever_the_seed(noise_dir):
     for seed in (0, 1):
         datamodule = ImageDataModule(data_dir=noise_dir, val_size=20, seed=seed)
         datamodule.setup()
-        splits.append((datamodule.train_indices, datamodule.val_indices))
+        splits.append((datamodule.images.train.pixels, datamodule.images.val.pixels))
     assert torch.equal(splits[0][0], splits[1][0]) and torch.equal(splits[0][1], splits[1][1])
-    assert sorted(torch.cat(splits[0]).tolist()) == list(range(60))
-    assert splits[0][1].tolist() != list(range(20)), "the first images are no random sample"
+    everything = load_images("mnist", noise_dir, False).train_images
+    together = torch.cat(splits[0])
+    assert sorted(map(bytes, together.flatten(1).numpy())) == sorted(map(bytes, everything.flatten(1).numpy()))
+    assert not torch.equal(splits[0][1], everything[:20]), "the first images are no random sample"
 
 
 def test_val_size_0_trains_on_everything(noise_dir):
     datamodule = ImageDataModule(data_dir=noise_dir, val_size=0)
     datamodule.setup()
-    assert len(datamodule.train_indices) == 60
+    assert len(datamodule.images.train) == 60
     assert datamodule.val_dataloader() == []
 
 
@@ -66,17 +69,18 @@ def test_each_data_set_has_a_default_of_its_own_for_val_size(noise_dir):
     ):
         datamodule = ImageDataModule(**settings)
         datamodule.setup()
-        assert (len(datamodule.train_indices), datamodule.val_size) == expected
+        assert (len(datamodule.images.train), len(datamodule.images.val)) == expected
+        assert datamodule.val_size == settings.get("val_size"), "a setting stays as it was given"
 
 
 def test_the_full_sets_validate_on_5000_images(monkeypatch):
     images = torch.zeros(60_000, 1, 1, 1, dtype=torch.uint8)
     labels = torch.zeros(60_000, dtype=torch.int64)
-    full = ImageSet("mnist", images, labels, images[:10_000], labels[:10_000])
+    full = LoadedImages("mnist", images, labels, images[:10_000], labels[:10_000])
     monkeypatch.setattr(datamodule_file, "load_images", lambda *_: full)
     datamodule = ImageDataModule()
     datamodule.setup()
-    assert datamodule.val_size == len(datamodule.val_indices) == 5_000
+    assert len(datamodule.images.val) == 5_000
 
 
 @pytest.mark.parametrize("home", [Path("~/digits"), "~/digits"])
@@ -94,21 +98,21 @@ def test_a_data_dir_is_found_again_from_another_folder(tmp_path, monkeypatch):
 
 
 def test_other_pixels_or_labels_have_another_fingerprint(digits):
-    images = digits.images
-    seen = {fingerprint_of(images), digits.state_dict()["fingerprint"]}
+    images = load_images("mnist_5k", "", False)
+    seen = {fingerprint_of(images), digits.images.fingerprint, digits.state_dict()["fingerprint"]}
     assert len(seen) == 1
     for part in range(1, 5):
         tensors = [tensor.clone() for tensor in images[1:]]
         tensors[part - 1].view(-1)[-1] += 1
-        seen.add(fingerprint_of(ImageSet(images.name, *tensors)))
-    transposed = ImageSet(images.name, images.train_images.view(-1, 1, 14, 56), *images[2:])
+        seen.add(fingerprint_of(LoadedImages(images.name, *tensors)))
+    transposed = LoadedImages(images.name, images.train_images.view(-1, 1, 14, 56), *images[2:])
     assert len(seen | {fingerprint_of(transposed)}) == 6
 
 
 def test_the_fingerprint_of_mnist_takes_no_time():
     images, labels = torch.zeros(60_000, 1, 28, 28, dtype=torch.uint8), torch.zeros(60_000, dtype=torch.int64)
     start = time.perf_counter()
-    fingerprint_of(ImageSet("mnist", images, labels, images[:10_000], labels[:10_000]))
+    fingerprint_of(LoadedImages("mnist", images, labels, images[:10_000], labels[:10_000]))
     assert time.perf_counter() - start < 0.5  # 0.04 s on an idle machine
 
 
@@ -122,7 +126,7 @@ def test_a_checkpoint_of_the_same_set_with_other_images_is_refused(noise_dir, tm
         other.load_state_dict(trained.state_dict())
     assert str(error.value) == (
         f"{tmp_path / 'other'} has other images than the checkpoint was trained on: 50 training and 10 test images "
-        f"(fingerprint {other.fingerprint}) where it had 60 and 20 ({trained.fingerprint}): "
+        f"(fingerprint {other.images.fingerprint}) where it had 60 and 20 ({trained.images.fingerprint}): "
         "name the folder that has those, by DATA_DIR or data_dir"
     )
     other.load_state_dict({"dataset": "mnist", "val_size": 6})  # of an older version, which noted no more
@@ -140,14 +144,14 @@ class TestFromArrays:
             images, labels = torch.from_numpy(images), torch.from_numpy(labels)
         data = ImageDataModule.from_arrays(images, images[:4], labels, labels[:4], name="blobs", batch_size=5)
         assert data.image_shape == (shape[1] if len(shape) == 4 else 1, 6, 8)
-        assert (len(data.train_indices), len(data.val_indices), len(data.test_indices)) == (8, 1, 4)
-        assert data.title == data.state_dict()["dataset"] == "blobs"
+        assert [len(split) for split in (data.images.train, data.images.val, data.images.test)] == [8, 1, 4]
+        assert data.images.title == data.state_dict()["dataset"] == "blobs"
         assert [len(batch) for batch, _ in data.train_dataloader()] == [5, 3]
-        assert torch.equal(data.images.test_labels, torch.tensor([0, 1, 0, 1]))
+        assert torch.equal(data.images.test.labels, torch.tensor([0, 1, 0, 1]))
 
     def test_without_labels_all_are_of_one_class(self):
         data = ImageDataModule.from_arrays(np.zeros((3, 4, 4), np.uint8), np.zeros((2, 4, 4), np.uint8))
-        assert data.images.train_labels.tolist() == [0, 0, 0] and data.images.test_labels.tolist() == [0, 0]
+        assert data.images.train.labels.tolist() == [0, 0, 0] and data.images.test.labels.tolist() == [0, 0]
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -170,7 +174,7 @@ class TestFromArrays:
 
 
 def test_batches_reach_the_model_in_its_range(digits):
-    images, labels = digits.on_after_batch_transfer(next(iter(digits.train_dataloader())), 0)
+    images, labels = next(iter(digits.train_dataloader()))
     assert images.shape == (64, 1, 28, 28) and images.dtype == torch.float32 and labels.dtype == torch.int64
     assert images.min() == -1 and images.max() == 1
 
@@ -181,9 +185,28 @@ def test_setup_twice_loads_once(digits):
     assert digits.images is images
 
 
-def test_images_before_setup_is_an_error():
-    with pytest.raises(RuntimeError, match="setup"):
-        _ = ImageDataModule().images
+@pytest.mark.parametrize("split", ["train", "val", "test", "predict"])
+def test_a_notebook_needs_no_more_than_a_loader(noise_dir, split):
+    images, labels = next(iter(getattr(ImageDataModule(data_dir=noise_dir), f"{split}_dataloader")()))
+    assert images.dtype == torch.float32 and images.min() == -1 and images.max() == 1 and len(labels) == len(images)
+
+
+def test_images_do_not_change_under_those_who_hold_them(digits):
+    images = digits.images
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        images.name = "others"
+    assert images.to(torch.device("cpu")) is images
+    moved = images.to(torch.device("meta"))
+    assert moved is not images and moved.test.device.type == "meta" and images.test.device.type == "cpu"
+    assert (moved.name, moved.fingerprint, moved.image_shape) == (images.name, images.fingerprint, images.image_shape)
+
+
+def test_classes_have_the_names_of_their_data_set(tmp_path, digits):
+    assert digits.images.classes == tuple("0123456789")
+    write_dataset(tmp_path)
+    assert ImageDataModule("fashion_mnist", tmp_path).images.classes[:2] == ("T-shirt/top", "trouser")
+    few = LoadedImages("mine", *[torch.zeros(3, 1, 1, 1, dtype=torch.uint8), torch.tensor([0, 4, 1])] * 2)
+    assert split_images(few).classes == tuple("01234")
 
 
 def test_a_checkpoint_of_other_images_is_refused(digits):

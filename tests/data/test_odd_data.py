@@ -10,9 +10,10 @@ from conftest import call, command, read_metrics, run_evaluate, run_train, write
 from matplotlib.image import imread
 
 import explore
-from autoencoder import ImageDataModule
+from autoencoder import AutoencoderModule, ImageDataModule
 from autoencoder.data.sources import FILES
 from autoencoder.evaluation.evaluate import measurable
+from autoencoder.evaluation.outputs import Outputs
 
 
 def write_set(folder: Path, shape=(28, 28), train=60, test=20, classes=range(10), test_classes=None, constant=False):
@@ -114,9 +115,9 @@ def test_without_validation_images_a_probe_that_would_learn_one_class_is_left_ou
     """Its C is chosen on the last tenth of the training images: the others must be of two classes."""
     images = np.zeros((11, 8, 8), np.uint8)
     data = ImageDataModule.from_arrays(images, images, np.zeros(11, int), np.zeros(11, int), val_size=0)
-    data.images.train_labels[data.train_indices[-1]] = 1
+    data.images.train.labels[-1] = 1
     with caplog.at_level(logging.INFO):
-        assert measurable(("knn", "probe"), data) == ("knn",)
+        assert measurable(("knn", "probe"), Outputs(AutoencoderModule(), data.images)) == {"knn"}
     assert caplog.messages == ["probe is left out: the images that it learns from are of one class"]
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoder.evaluation.samples import interpolation_latents, traversal_latents, worst_and_median
+from autoencoder.evaluation.samples import first_of_each_class, interpolation_latents, rank_by_error, traversal_latents
 
 
 def test_worst_and_median_are_those_of_a_sorted_list() -> None:
     errors = torch.rand(101, generator=torch.Generator().manual_seed(0))
-    worst, median = worst_and_median(errors, 5)
+    worst, median = rank_by_error(errors, 5)
     ranking = np.argsort(errors.numpy())
     assert worst.tolist() == ranking[::-1][:5].tolist()
     assert median.tolist() == ranking[48:53].tolist()
@@ -19,7 +19,7 @@ def test_worst_and_median_are_those_of_a_sorted_list() -> None:
 @pytest.mark.parametrize("k", [0, 4])
 def test_more_images_than_there_are_is_an_error(k: int) -> None:
     with pytest.raises(ValueError, match="`k` must be from 1 to 3"):
-        worst_and_median(torch.rand(3), k)
+        rank_by_error(torch.rand(3), k)
 
 
 def test_traversal_moves_one_dimension_between_the_quantiles_of_the_data() -> None:
@@ -48,3 +48,9 @@ def test_interpolation_is_a_straight_line_with_both_ends() -> None:
         interpolation_latents(start, end, steps=1)
     with pytest.raises(ValueError, match="same shape"):
         interpolation_latents(start, end[:1], steps=2)
+
+
+def test_the_first_images_of_classes_leave_out_classes_without_images() -> None:
+    labels = torch.tensor([2, 0, 2, 0, 2])
+    assert first_of_each_class(labels).tolist() == [[1, 0]]
+    assert first_of_each_class(labels, 9).tolist() == [[1, 0], [3, 2]]

@@ -13,9 +13,9 @@ from conftest import ROOT, call, read_metrics, refuse_here
 from torch import nn
 
 import explore
-from autoencoder import AutoencoderModule, ImageDataModule
-from autoencoder.data.pixels import normalize
+from autoencoder import AutoencoderModule
 from autoencoder.errors import InputError
+from autoencoder.evaluation.outputs import Outputs
 from autoencoder.explorer.page import (
     MARKER,
     SCRIPTS,
@@ -60,14 +60,15 @@ def browser(tmp_path_factory) -> Iterator:
 
 
 @pytest.fixture(scope="module")
-def trained(run) -> tuple[AutoencoderModule, ImageDataModule]:
-    return restore(run / "checkpoints" / "best.ckpt")
+def trained(run) -> Outputs:
+    module, data = restore(run / "checkpoints" / "best.ckpt")
+    return Outputs(module, data.images)
 
 
 @pytest.fixture(scope="module")
 def page(run, trained, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("explorer") / "explorer.html"
-    write_explorer(*trained, read_metrics(run), path)
+    write_explorer(trained, read_metrics(run), path)
     return path
 
 
@@ -129,13 +130,13 @@ def test_a_slider_changes_the_image_and_reset_restores_it(browser, page):
 @pytest.mark.parametrize("activation", ["relu", "gelu", "leaky_relu", "tanh"])
 @pytest.mark.parametrize(("precision", "tolerance"), [("half", 1e-2), ("single", 1e-5)])
 def test_the_page_computes_what_torch_does(browser, trained, tmp_path, precision, tolerance, activation):
-    module, digits = trained
+    module = trained.model
     if activation != "relu":
         torch.manual_seed(0)
         module = AutoencoderModule(latent_dim=8, activation=activation)
-    write_explorer(module, digits, NO_FIGURES, tmp_path / "page.html", precision)
+    write_explorer(Outputs(module, trained.images), NO_FIGURES, tmp_path / "page.html", precision)
     visit(browser, tmp_path / "page.html")
-    images = normalize(digits.images.test_images[:100])
+    images = trained.split.images(slice(100))
     with torch.inference_mode():
         latents = module.encode(images)
         expected = {
@@ -157,7 +158,7 @@ def test_the_page_computes_what_torch_does(browser, trained, tmp_path, precision
 
 
 def test_each_gesture_answers_within_a_frame(browser, digits, tmp_path):
-    write_explorer(AutoencoderModule(), digits, NO_FIGURES, tmp_path / "page.html")
+    write_explorer(Outputs(AutoencoderModule(), digits.images), NO_FIGURES, tmp_path / "page.html")
     visit(browser, tmp_path / "page.html")
     script = """
         const slider = document.getElementById("z1"), map = document.getElementById("map-canvas");
@@ -280,7 +281,7 @@ def test_another_network_gets_what_needs_no_forward_pass(browser, trained, tmp_p
 
     module = AutoencoderModule(latent_dim=1)
     module.network = Linear(module.network)
-    write_explorer(module, trained[1], NO_FIGURES, tmp_path / "page.html")
+    write_explorer(Outputs(module, trained.images), NO_FIGURES, tmp_path / "page.html")
     visit(browser, tmp_path / "page.html")
     assert "cannot compute this model" in browser.find_element("id", "no-network").text
     shown = {
@@ -298,14 +299,14 @@ def test_another_network_gets_what_needs_no_forward_pass(browser, trained, tmp_p
 
 @pytest.mark.parametrize("precision", ["half", "single"])
 def test_the_default_model_takes_3_mb_at_most(digits, precision):
-    data = page_data(AutoencoderModule(), digits, NO_FIGURES, precision)
+    data = page_data(Outputs(AutoencoderModule(), digits.images), NO_FIGURES, precision)
     full = 1_400 / len(data["samples"]["labels"])  # MNIST fills the page with more samples than these 500
     samples = sum(len(json.dumps(part)) for part in data["samples"].values())
     assert len(build_page(data)) + samples * (full - 1) <= 3e6
 
 
 def test_data_cannot_end_its_element(digits):
-    data = page_data(AutoencoderModule(), digits, NO_FIGURES) | {"title": "</script><b>{{data}}"}
+    data = page_data(Outputs(AutoencoderModule(), digits.images), NO_FIGURES) | {"title": "</script><b>{{data}}"}
     content = build_page(data)
     assert "</script><b>" not in content and content.count("</script>") == 2
     assert "&lt;/script&gt;&lt;b&gt;{{data}}" in content
@@ -316,7 +317,7 @@ def test_data_cannot_end_its_element(digits):
 
 
 def test_weights_that_half_cannot_hold(digits):
-    module, images = AutoencoderModule(), normalize(digits.images.train_images[:10])
+    module, images = AutoencoderModule(), digits.images.train.images(slice(10))
     with torch.no_grad():
         module.network.encoder[1].weight[0, 0] = 1e6
     with pytest.raises(InputError, match="take precision=single"):

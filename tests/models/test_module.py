@@ -6,7 +6,8 @@ from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from autoencoder import AutoencoderModule
-from autoencoder.evaluation.evaluate import measure
+from autoencoder.evaluation.evaluate import evaluate
+from autoencoder.evaluation.outputs import Outputs
 from autoencoder.optim.optimizers import adam
 from autoencoder.optim.schedulers import constant
 
@@ -52,7 +53,7 @@ def test_bad_arguments_are_errors(argument):
 
 
 def test_it_trains_without_the_data_module_and_overfits_twenty_images(tmp_path, digits):
-    images = next(iter(digits.evaluation_batches("train")))[0][:20].float() / 127.5 - 1
+    images = digits.images.train.images(slice(20))
     loader = DataLoader(TensorDataset(images, torch.zeros(20)), batch_size=20)
     module = AutoencoderModule(latent_dim=16)
     first = torch.nn.functional.mse_loss(module(images), images).item()
@@ -77,12 +78,29 @@ def test_train_mse_weighs_a_short_last_batch_by_its_images(tmp_path):
     assert trainer.callback_metrics["val/mse"].item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_lightnings_test_loop_gives_the_figures_of_measure(tmp_path, digits):
+def test_lightnings_test_loop_gives_the_metrics_of_evaluate(tmp_path, digits):
     module = AutoencoderModule()
-    figures = quiet_trainer(tmp_path).test(module, digits, verbose=False)[0]
-    expected = measure(module, digits.evaluation_batches("test"))
-    assert figures == pytest.approx({f"test/{name}": value for name, value in expected.items()}, rel=1e-5)
+    measured = quiet_trainer(tmp_path).test(module, digits, verbose=False)[0]
     digits.trainer = None
+    expected = evaluate(Outputs(module, digits.images), ("mse", "sse", "psnr"))
+    assert measured == pytest.approx({name: value for name, value in expected.items() if "test/" in name}, rel=1e-5)
+
+
+def test_lightnings_prediction_gives_the_reconstructions(tmp_path, digits):
+    module = AutoencoderModule(latent_dim=2, hidden_dims=[8])
+    [predicted] = quiet_trainer(tmp_path).predict(module, digits)
+    digits.trainer = None
+    [again] = quiet_trainer(tmp_path).predict(module, digits.test_dataloader())
+    expected = Outputs(module, digits.images).reconstructions(torch.arange(500))
+    assert torch.equal(predicted, again)
+    torch.testing.assert_close(predicted, expected)
+
+
+def test_it_trains_on_loaders_passed_by_hand(tmp_path, digits):
+    module = AutoencoderModule(latent_dim=2, hidden_dims=[8])
+    trainer = quiet_trainer(tmp_path, max_epochs=1, limit_train_batches=20, enable_checkpointing=False)
+    trainer.fit(module, digits.train_dataloader(), digits.val_dataloader())
+    assert 0 < trainer.callback_metrics["val/mse"] < 1
 
 
 def test_a_compiled_network_keeps_plain_keys():

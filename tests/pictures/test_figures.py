@@ -16,8 +16,8 @@ from matplotlib.text import Text
 
 from autoencoder import AutoencoderModule, pictures
 from autoencoder.errors import InputError
+from autoencoder.evaluation.outputs import Outputs
 from autoencoder.pictures.latent_map import project
-from autoencoder.pictures.style import test_errors as errors_of  # a name that pytest would take for a test
 from autoencoder.runs.checkpoints import restore
 from autoencoder.runs.history import read_history
 
@@ -29,8 +29,9 @@ NAMES = {
 
 @pytest.fixture(scope="module")
 def model(run):
-    """A trained model and its data."""
-    return restore(run / "checkpoints" / "best.ckpt")
+    """A trained model's outputs on the test images."""
+    module, data = restore(run / "checkpoints" / "best.ckpt")
+    return Outputs(module, data.images)
 
 
 @pytest.fixture(scope="module")
@@ -38,22 +39,21 @@ def drawn(model, run) -> dict[str, Figure]:
     """Every figure, each drawn by the one function that a notebook would call."""
     history = read_history(run / "history.csv")
     return {
-        name: getattr(pictures, f"draw_{name}")(*model, *((history,) if name == "loss_curves" else ()))
-        for name in NAMES
+        name: getattr(pictures, f"draw_{name}")(model, *((history,) if name == "loss_curves" else ())) for name in NAMES
     }
 
 
 @pytest.fixture(scope="module")
 def saved(model, run, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("paper") / "figures"
-    assert set(pictures.save_figures(*model, folder, run / "history.csv")) == NAMES
+    assert set(pictures.save_figures(model, folder, run / "history.csv")) == NAMES
     return folder
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_axes_are_labelled_and_the_title_names_data_and_error(name, drawn, model):
     figure = drawn[name]
-    error = errors_of(*model).mean().item()
+    error = model.errors.mean().item()
     assert figure.get_suptitle().endswith(f"\nMNIST 5k (5,000 digits), 8 latent dimensions, test mse {error:.4f}")
     lowest = figure.axes[-1]
     assert lowest.get_xlabel()
@@ -113,7 +113,7 @@ def text_of(paper: bytes) -> str:
 
 
 def test_the_errors_under_the_images_are_theirs(model, drawn):
-    errors = np.sort(errors_of(*model).numpy())
+    errors = np.sort(model.errors.numpy())
     worst, median = (
         [float(label.get_text()) for label in axes.get_xticklabels()] for axes in drawn["worst_and_median"].axes
     )
@@ -122,8 +122,7 @@ def test_the_errors_under_the_images_are_theirs(model, drawn):
 
 
 def test_boxes_show_the_quartiles_of_each_class(model, drawn):
-    module, datamodule = model
-    errors, labels = errors_of(module, datamodule).numpy(), datamodule.images.test_labels.numpy()
+    errors, labels = model.errors.numpy(), model.labels.numpy()
     axes = drawn["class_errors"].axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == [str(label) for label in range(10)]
     heights = [patch.get_path().vertices[:, 1] for patch in axes.patches]
@@ -132,10 +131,13 @@ def test_boxes_show_the_quartiles_of_each_class(model, drawn):
         assert (heights[label].min(), heights[label].max()) == pytest.approx((low, high), rel=1e-5)
 
 
-def test_curves_are_the_files(drawn, run):
+def test_curves_are_the_files_beside_the_lines_of_test_and_pca(model, drawn, run):
     history = read_history(run / "history.csv")
-    train, val, _ = drawn["loss_curves"].axes[0].get_lines()
+    train, val, test, pca = drawn["loss_curves"].axes[0].get_lines()
     assert train.get_ydata().tolist() == history["train/mse"] and val.get_ydata().tolist() == history["val/mse"]
+    assert [test.get_ydata()[0], pca.get_ydata()[0]] == pytest.approx(
+        [one.errors.mean().item() for one in (model, model.pca)]
+    )
 
 
 def test_the_map_is_scikit_learns_pca():
@@ -171,17 +173,19 @@ def test_umap_that_is_installed_is_used(monkeypatch):
 
 
 def test_errors_that_hardly_fall_are_on_a_linear_axis_with_numbers(model):
-    history = {"epoch": [1.0, 2.0], "train/mse": [0.031, 0.029], "val/mse": [float("nan")] * 2}
-    [axes] = pictures.draw_loss_curves(*model, history).axes
+    near = model.pca.errors.mean().item()
+    history = {"epoch": [1.0, 2.0], "train/mse": [near, near * 0.9], "val/mse": [float("nan")] * 2}
+    [axes] = pictures.draw_loss_curves(model, history).axes
     assert axes.get_yscale() == "linear"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "training, during the epoch",
         "test, of the checkpoint",
+        "test, of PCA",
     ]
 
 
 def test_a_model_of_one_dimension_without_history_has_the_other_figures(digits, tmp_path):
     module = AutoencoderModule(latent_dim=1, hidden_dims=[8])
-    names = pictures.save_figures(module, digits, tmp_path, tmp_path / "no.csv")
+    names = pictures.save_figures(Outputs(module, digits.images), tmp_path, tmp_path / "no.csv")
     assert set(names) == NAMES - {"latent_map", "loss_curves"}
     assert {path.stem for path in tmp_path.glob("*.pdf")} == set(names)

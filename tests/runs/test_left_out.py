@@ -9,20 +9,18 @@ import torch
 from conftest import QUICK, run_evaluate, run_train
 from test_train import assert_same_weights, weights
 
-from autoencoder.callbacks.views import View, looking
-from autoencoder.pictures import reconstructions, save
+from autoencoder.evaluation.outputs import evaluating
+from autoencoder.pictures import images, save
 from autoencoder.runs.left_out import left_out_if_it_fails
 from autoencoder.runs.plain_json import to_json
 
 SETTINGS = (*QUICK, "model.latent_dim=2", "model.hidden_dims=[8]", "+trainer.limit_train_batches=20")
 
 
-class Broken(View):
+def broken(outputs):
     """A view that takes random numbers, then fails."""
-
-    def show(self, trainer, module, datamodule, epoch):
-        torch.rand(1)
-        raise RuntimeError("no picture\n  of this")
+    torch.rand(1)
+    raise RuntimeError("no picture\n  of this")
 
 
 def test_one_line_says_what_is_missing_and_why_and_the_traceback_is_there_to_debug(caplog):
@@ -41,13 +39,13 @@ def test_a_stop_is_no_failure(stop):
 
 def test_a_view_that_fails_leaves_the_run_as_it_is(tmp_path):
     settings = (*SETTINGS, "model.activation=gelu", "hydra.verbose=true")
-    broken = "+callbacks.broken._target_=test_left_out.Broken"
-    for name, more in (("whole", ()), ("broken", (broken,))):
+    failing = "+views.broken={_target_: test_left_out.broken, _partial_: true}"
+    for name, more in (("whole", ()), ("broken", (failing,))):
         run_train(tmp_path / name, *settings, *more)
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
     log = (tmp_path / "broken" / "train.log").read_text(encoding="utf-8")
-    assert "the view Broken of epoch 1 is left out: RuntimeError: no picture of this" in log
-    assert log.count("Traceback") == 1
+    assert "the view broken of epoch 1 is left out: RuntimeError: no picture of this" in log
+    assert log.count("Traceback") == 2  # before training and after the epoch
 
 
 def test_random_numbers_are_as_before_when_a_view_fails():
@@ -55,7 +53,7 @@ def test_random_numbers_are_as_before_when_a_view_fails():
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    with looking(module), left_out_if_it_fails("a view"):
+    with evaluating(module), left_out_if_it_fails("a view"):
         torch.rand(1)
         raise RuntimeError
     assert torch.equal(torch.rand(1), expected) and module.training
@@ -65,7 +63,7 @@ def test_pictures_that_fail_are_missing_and_the_rest_is_there(tmp_path, monkeypa
     def fail(*arguments, **settings):
         raise OSError("no space left")
 
-    monkeypatch.setattr(reconstructions, "save_reconstructions", fail)
+    monkeypatch.setattr(images, "save_reconstructions", fail)
     monkeypatch.setattr(save, "draw_traversals", fail)
     run_train(tmp_path / "run", *SETTINGS, "figures=true")
     log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")

@@ -14,7 +14,6 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 
-from autoencoder.callbacks.step_hooks import idle_in_steps
 from autoencoder.callbacks.stopping import Stopped
 from autoencoder.models.module import DivergenceError
 from autoencoder.runs.checkpoints import has_finite_weights
@@ -41,7 +40,6 @@ class WholeFiles(TorchCheckpointIO):
             scratch.unlink(missing_ok=True)
 
 
-@idle_in_steps
 class BestAndLast(Checkpoint):
     """Keeps `best.ckpt` by `val/mse`, and `last.ckpt`: the state after the last epoch, or where the run was stopped.
 

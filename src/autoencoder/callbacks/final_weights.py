@@ -7,7 +7,8 @@ from lightning.pytorch.callbacks import StochasticWeightAveraging
 
 from autoencoder.callbacks.checkpoints import BestAndLast
 from autoencoder.data.datamodule import ImageDataModule
-from autoencoder.evaluation.evaluate import measure
+from autoencoder.evaluation.evaluate import mean
+from autoencoder.evaluation.outputs import Outputs
 from autoencoder.models.module import AutoencoderModule
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,9 @@ def keep_final(trainer: Trainer, module: AutoencoderModule, datamodule: ImageDat
     if not (is_average or is_later):
         return
     mse = None
-    if datamodule.val_size:
-        module.eval().to(datamodule.images.train_images.device)
+    if len(datamodule.images.val):
         # Each process measures all images itself, so that all come to the same decision.
-        mse = measure(lambda images: module(images.to(module.dtype)), datamodule.evaluation_batches("val"))["mse"]
+        mse = mean(Outputs(module, datamodule.images, "val").errors)
     before = kept.best_score
     is_best = mse is None or before is None or mse < before
     if is_best:

@@ -5,10 +5,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from autoencoder.callbacks.step_hooks import idle_in_steps
 
-
-@idle_in_steps
 class FitClock(Callback):
     """Measures the training loop, validation included, and keeps its time in the checkpoint.
 

@@ -157,9 +157,10 @@ def start_from(path: str | Path, module: AutoencoderModule, datamodule: ImageDat
         module.first_optimizer_state = states[0]["state"]
     module.load_state_dict(checkpoint["state_dict"])
     trained = checkpoint["ImageDataModule"]
-    seen = datamodule.val_size - trained["val_size"]
-    if trained.get("fingerprint") == datamodule.fingerprint and seen > 0:
-        log.warning("the checkpoint was trained on %d of the %d validation images", seen, datamodule.val_size)
+    val_size = len(datamodule.images.val)
+    seen = val_size - trained["val_size"]
+    if trained.get("fingerprint") == datamodule.images.fingerprint and seen > 0:
+        log.warning("the checkpoint was trained on %d of the %d validation images", seen, val_size)
     log.info("a new run, from the weights %sof %s", "and the optimiser's state " if states else "", path)
 
 

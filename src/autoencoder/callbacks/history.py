@@ -5,12 +5,10 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from autoencoder.callbacks.step_hooks import idle_in_steps
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.runs.history import NAMES, read_history, write_history
 
 
-@idle_in_steps
 class History(Callback):
     """Keeps `train/mse` and `val/mse` of each epoch, and writes them to a CSV file after each.
 

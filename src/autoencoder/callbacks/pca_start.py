@@ -6,9 +6,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from autoencoder.callbacks.step_hooks import idle_in_steps
 from autoencoder.data.datamodule import ImageDataModule
-from autoencoder.data.pixels import normalize
 from autoencoder.errors import InputError
 from autoencoder.models.networks import MLPAutoencoder
 
@@ -17,7 +15,6 @@ RANDOM_SHARE = 0.3  # of the random weights, left on top
 BRIGHTEST = 0.97  # of the mean image: Tanh reaches 1 nowhere
 
 
-@idle_in_steps
 class StartFromPCA(Callback):
     """Gives the network the first weights of `start_from_pca`, as the first thing of a fit, whose time includes it.
 
@@ -34,8 +31,7 @@ class StartFromPCA(Callback):
                 "callbacks.start_from_pca is for fully-connected networks, model=mlp or model=deep: "
                 "take one of these, or leave it out with callbacks.start_from_pca=null"
             )
-        pixels = datamodule.images.train_images[datamodule.train_indices[:IMAGES]]
-        start_from_pca(network, normalize(pixels))
+        start_from_pca(network, datamodule.images.train.images(slice(IMAGES)))
 
 
 @torch.no_grad()

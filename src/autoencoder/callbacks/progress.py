@@ -12,7 +12,6 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
 
-from autoencoder.callbacks.step_hooks import idle_in_steps
 from autoencoder.data.datamodule import ImageDataModule
 from autoencoder.models.module import AutoencoderModule
 
@@ -23,7 +22,6 @@ STEPS_A_MOVE = 10  # batches between two moves of the bar: to move it in every s
 DRAWN_A_SECOND = 4  # rich's ten take the training's cores away for some 3 % of the time
 
 
-@idle_in_steps
 class Progress(Callback):
     """A bar over the whole run where the output is a terminal, and a line with the errors after each epoch."""
 

@@ -20,7 +20,7 @@ from autoencoder.errors import InputError
 from autoencoder.limits import STRICT
 
 BUILT = ("model", "data", "optimizer", "scheduler", "trainer")  # groups that are one part, each with a `_target_`
-COLLECTIONS = ("callbacks", "logger")  # groups of parts; null for one that is switched off
+COLLECTIONS = ("callbacks", "logger", "views")  # groups of parts; null for one that is switched off
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 

@@ -6,25 +6,31 @@ import torch
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
+from autoencoder.data.images import Split
+
 
 class EpochOrder:
     """The order in which one process deals the images of an epoch.
 
     With a seed, images are shuffled anew each epoch: the same for the same (seed, epoch) on any hardware.
-    Of several processes each deals its own part, and all equally many: the first few images are dealt twice
-    where they do not divide. Without a seed images keep their order, none twice, as evaluation needs.
+    Of several processes each deals its own part.
 
     Args:
-        indices: which images [N] int64.
-        seed: of the shuffle, or None.
+        count: images in the split.
+        seed: of the shuffle; None keeps the images' order.
         rank, world_size: this process among all that share the epoch.
+        even: all processes deal equally many, as training needs: the first few images are dealt twice where they do
+            not divide. Otherwise none is dealt twice, as evaluation needs.
     """
 
-    def __init__(self, indices: Tensor, seed: int | None = None, rank: int = 0, world_size: int = 1) -> None:
-        self.indices = indices
+    def __init__(
+        self, count: int, seed: int | None = None, rank: int = 0, world_size: int = 1, even: bool = False
+    ) -> None:
+        self.count = count
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.even = even
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -32,18 +38,18 @@ class EpochOrder:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        if self.seed is None:
-            return len(range(self.rank, len(self.indices), self.world_size))
-        return -(-len(self.indices) // self.world_size)
+        return len(range(0 if self.even else self.rank, self.count, self.world_size))
 
     def deal(self) -> Tensor:
         """This epoch's indices for this process, [len(self)] int64."""
-        if self.seed is None:
-            return self.indices[self.rank :: self.world_size]
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)  # a prime: no seed meets another
-        order = self.indices[torch.randperm(len(self.indices), generator=generator)]
-        dealt = torch.arange(len(self) * self.world_size) % len(order)
-        return order[dealt][self.rank :: self.world_size]
+        order = torch.arange(self.count)
+        if self.seed is not None:
+            # a prime, so that no two pairs of seed and epoch are dealt alike
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+            order = torch.randperm(self.count, generator=generator)
+        if self.even:
+            order = order[torch.arange(len(self) * self.world_size) % self.count]
+        return order[self.rank :: self.world_size]
 
 
 class FixedOrder(EpochOrder, SequentialSampler):
@@ -51,15 +57,15 @@ class FixedOrder(EpochOrder, SequentialSampler):
 
 
 class ImageBatches:
-    """A loader for Lightning: (images [B, C, H, W] uint8, labels [B] int64), on the device that holds the images.
+    """A loader for Lightning: (images [B, C, H, W] float32 in [-1, 1], labels [B] int64), on the split's device.
 
-    Each batch is one gather; nothing is read sample by sample and no worker is needed. The last batch may be short.
+    Each batch is one gather and one conversion; no image is read on its own and no worker is needed. The last batch
+    may be short.
     Its state, in a checkpoint, is how far into which epoch it is: a run stopped there goes on with the next batch.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, order: EpochOrder, batch_size: int) -> None:
-        self.images = images
-        self.labels = labels
+    def __init__(self, split: Split, order: EpochOrder, batch_size: int) -> None:
+        self.split = split
         self.sampler = order  # the names under which Lightning looks for `set_epoch`, as in a DataLoader
         self.batch_sampler = None
         self.batch_size = batch_size
@@ -73,10 +79,10 @@ class ImageBatches:
         epoch, skipped = self._skipped
         self.dealt = skipped if epoch == self.sampler.epoch else 0
         # The one transfer of an epoch; on a GPU each gather then stays on the device.
-        order = self.sampler.deal().to(self.images.device)
+        order = self.sampler.deal().to(self.split.device)
         for indices in order.split(self.batch_size)[self.dealt :]:
             self.dealt += 1
-            yield self.images[indices], self.labels[indices]
+            yield self.split.images(indices), self.split.labels[indices]
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader is, asked for by Lightning for each checkpoint."""

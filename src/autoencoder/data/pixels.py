@@ -10,8 +10,3 @@ def normalize(pixels: Tensor) -> Tensor:
     The same as torchvision's ToTensor followed by Normalize(0.5, 0.5): (x / 255 - 0.5) / 0.5.
     """
     return pixels.to(torch.float32).div_(127.5).sub_(1.0)
-
-
-def denormalize(images: Tensor) -> Tensor:
-    """The inverse of `normalize`: images in [-1, 1] (values outside are clipped) as uint8 pixels 0..255."""
-    return images.add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)

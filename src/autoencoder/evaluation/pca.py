@@ -1,11 +1,9 @@
 """Principal component analysis: the best linear autoencoder, and so the line that every run must beat."""
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 
-from autoencoder.data.pixels import normalize
+from autoencoder.data.images import Split
 
 EXACT_PIXELS = 3_072  # 3 x 32 x 32: ten seconds on a CPU; the time grows with the cube
 SPARE_DIRECTIONS, ROUNDS = 16, 5
@@ -42,38 +40,33 @@ class PCA(nn.Module):
         return self.decode(self.encode(images))
 
 
-def fit_pca(batches: Iterable[tuple[Tensor, Tensor]], latent_dim: int) -> PCA:
-    """PCA of the images in `batches`, from the eigenvectors of their covariance, added up batch by batch.
+def fit_pca(split: Split, latent_dim: int) -> PCA:
+    """PCA of the images of a split, from the eigenvectors of their covariance, added up batch by batch.
 
     Of images of more than `EXACT_PIXELS`, whose covariance would take minutes or more memory than there is, the
     components come from a few rounds of subspace iteration: within a percent of the error of the exact ones.
 
     Args:
-        batches: (pixels [B, C, H, W] uint8, labels), each image once; to be gone through several times.
+        split: at least one image.
         latent_dim: components to keep; all of them where there are fewer pixels.
-    Raises: ValueError if there are no images.
     """
-    count, total, products = 0, torch.zeros(()), torch.zeros(())
-    image_shape = torch.Size()
-    for pixels, _ in batches:
-        image_shape = pixels.shape[1:]
-        flat = normalize(pixels).flatten(1)
-        count += len(flat)
+    total, products = torch.zeros(()), torch.zeros(())
+    image_shape = split.pixels.shape[1:]
+    for images, _ in split.batches():
+        flat = images.flatten(1)
         total = total.to(flat.device) + flat.sum(0, dtype=torch.float64)
         if image_shape.numel() <= EXACT_PIXELS:
             products = products.to(flat.device) + (flat.T @ flat).double()
-    if count == 0:
-        raise ValueError("`batches` holds no images to fit PCA on")
-    mean = total / count
+    mean = total / len(split)
     if image_shape.numel() <= EXACT_PIXELS:
-        covariance = products / count - mean.outer(mean)
+        covariance = products / len(split) - mean.outer(mean)
         components = torch.linalg.eigh(covariance).eigenvectors.flip(1).T[:latent_dim]  # eigh: smallest first
     else:
-        components = _first_components(batches, mean, latent_dim)
+        components = _first_components(split, mean, latent_dim)
     return PCA(mean.float(), components.float(), image_shape)
 
 
-def _first_components(batches: Iterable[tuple[Tensor, Tensor]], mean: Tensor, latent_dim: int) -> Tensor:
+def _first_components(split: Split, mean: Tensor, latent_dim: int) -> Tensor:
     """About the first components, [latent_dim, P].
 
     A random subspace turns towards them each time that it is multiplied by the covariance; with a few directions more
@@ -84,8 +77,8 @@ def _first_components(batches: Iterable[tuple[Tensor, Tensor]], mean: Tensor, la
     basis = torch.linalg.qr(torch.randn(len(mean), width, generator=generator)).Q.to(mean.device)  # [P, width]
     for _ in range(ROUNDS):
         turned = torch.zeros_like(basis)
-        for pixels, _ in batches:
-            centred = normalize(pixels).flatten(1) - mean.float()
+        for images, _ in split.batches():
+            centred = images.flatten(1) - mean.float()
             turned += centred.T @ (centred @ basis)
         basis, lengths = torch.linalg.qr(turned)
     return (basis @ torch.linalg.svd(lengths).U).T[:latent_dim]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def worst_and_median(errors: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def rank_by_error(errors: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Where the `k` largest errors are, largest first, and the `k` nearest the middle of the ranking, small to large.
 
     Args:
@@ -19,6 +19,16 @@ def worst_and_median(errors: Tensor, k: int) -> tuple[Tensor, Tensor]:
     ascending = errors.argsort(stable=True)
     middle = (count - k) // 2
     return ascending[count - k :].flip(0), ascending[middle : middle + k]
+
+
+def first_of_each_class(labels: Tensor, count: int = 1) -> Tensor:
+    """The first `count` indices of each label in `labels` [N], by label: [count, classes].
+
+    Fewer than `count` if a class has fewer.
+    """
+    places = [(labels == label).nonzero()[:count, 0] for label in labels.unique().tolist()]
+    count = min(map(len, places))
+    return torch.stack([place[:count] for place in places], dim=1)
 
 
 def traversal_latents(latents: Tensor, start: Tensor, steps: int, low: float = 0.01, high: float = 0.99) -> Tensor:

@@ -13,17 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoencoder.data.datamodule import ImageDataModule
-from autoencoder.data.pixels import denormalize, normalize
 from autoencoder.errors import InputError
-from autoencoder.evaluation.evaluate import score_images
-from autoencoder.evaluation.latents import collect_latents
+from autoencoder.evaluation.outputs import Outputs
 from autoencoder.explorer import Precision
+from autoencoder.metrics import METRICS, MODELS, formatted, measured_in
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.models.networks import MLPAutoencoder
 from autoencoder.pictures.latent_map import project
+from autoencoder.pictures.panels import to_pixels
 from autoencoder.runs.folder import write_whole
-from autoencoder.runs.report_card import COLUMNS, ROWS
 
 DTYPES = {"half": torch.float16, "single": torch.float32}
 ACTIVATION_NAMES: dict[type[nn.Module], str] = {
@@ -41,20 +39,18 @@ CALIBRATION_IMAGES = 1_000
 
 
 def write_explorer(
-    module: AutoencoderModule,
-    datamodule: ImageDataModule,
+    outputs: Outputs,
     metrics: Mapping[str, Any],
     path: Path,
     precision: Precision = "half",
 ) -> None:
     """Writes the explorer of a trained model as one file that needs nothing else.
 
-    Any model gets its map of latents, its worst reconstructions and its figures; a fully-connected one also the
+    Any model gets its map of latents, its worst reconstructions and its metrics; a fully-connected one also the
     parts that compute: sliders, drawing, interpolation.
 
     Args:
-        module: the model, moved to the images' device and set to evaluation.
-        datamodule: set up, with at least one test image of one channel.
+        outputs: of the model on the test images, which have one channel.
         metrics: named as in `metrics.json`; what is missing is left out of the page's table.
         path: the file, in a folder that exists; a former explorer there is replaced, whole or not at all.
         precision: of the weights inside the page, `half` (16 bits) or `single` (32 bits).
@@ -62,7 +58,7 @@ def write_explorer(
         channels, or if a weight is too large for `half`.
     """
     check_output(path)
-    page = build_page(page_data(module, datamodule, metrics, precision))
+    page = build_page(page_data(outputs, metrics, precision))
     write_whole(path, page)
 
 
@@ -102,47 +98,42 @@ def build_page(data: Mapping[str, Any]) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 
 
-def page_data(
-    module: AutoencoderModule, datamodule: ImageDataModule, metrics: Mapping[str, Any], precision: Precision = "half"
-) -> dict[str, Any]:
+def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision = "half") -> dict[str, Any]:
     """What the page shows, as plain values and base64 text; arguments and errors as in `write_explorer`."""
-    images = datamodule.images.test_images  # [N, 1, H, W] uint8
-    check_explorable(datamodule.image_shape)
-    module.eval().to(images.device)
-    errors = score_images(module, datamodule.evaluation_batches("test")).mse.cpu()
-    latents, labels = collect_latents(module.encode, datamodule.evaluation_batches("test"))
-    latents, labels = latents.cpu(), labels.cpu()
+    check_explorable(outputs.images.image_shape)
+    images = outputs.split.pixels  # [N, 1, H, W] uint8
+    latents, labels, errors = outputs.latents, outputs.labels, outputs.errors
     # Spread evenly: MNIST's first 5,000 test images are easier than its last.
     count = min(max(SAMPLE_PIXELS // images[0].numel(), WORST), SAMPLES, len(images))
     chosen = torch.linspace(0, len(images) - 1, count).round().long()
     points, axes = map_points(latents)
     return {
-        "title": datamodule.title,
+        "title": outputs.images.title,
         "height": images.shape[2],
         "width": images.shape[3],
-        "latent_dim": module.latent_dim,
-        "network": network_data(module, _calibration_images(datamodule), precision),
+        "latent_dim": latents.shape[1],
+        "network": network_data(outputs.model, outputs.images.train.images(slice(CALIBRATION_IMAGES)), precision),
         "range": {
             "low": torch.quantile(latents, 0.01, dim=0).tolist(),
             "mean": latents.mean(0).tolist(),
             "high": torch.quantile(latents, 0.99, dim=0).tolist(),
         },
         "samples": {
-            "pixels": _encode_bytes(images[chosen]),
+            "pixels": _encode_bytes(images[chosen.to(images.device)]),
             "labels": labels[chosen].tolist(),
             "errors": [round(error, 5) for error in errors[chosen].tolist()],
             "latents": _encode_bytes(latents[chosen]),
             "points": _encode_bytes(points[chosen]),
         },
         "axes": list(axes),
-        "worst": _worst(module, images, errors, labels),
+        "worst": _worst(outputs),
         "metrics": metric_rows(metrics),
         "facts": _facts(metrics),
     }
 
 
 @torch.inference_mode()
-def network_data(module: AutoencoderModule, images: Tensor, precision: Precision) -> dict[str, Any] | None:
+def network_data(module: nn.Module, images: Tensor, precision: Precision) -> dict[str, Any] | None:
     """The layers of a fully-connected model and, in base64, their weights; None for any other network.
 
     Each layer has `inputs`, `outputs` and `activation` (a name of the config, or `none`); the weights are those of
@@ -152,8 +143,9 @@ def network_data(module: AutoencoderModule, images: Tensor, precision: Precision
     Args: images [B, C, H, W] in [-1, 1], like those that the model was trained on.
     Raises: InputError if a weight is too large for `half`.
     """
-    own_steps = (type(module).encode, type(module).decode) == (AutoencoderModule.encode, AutoencoderModule.decode)
-    if type(module.network) is not MLPAutoencoder or not own_steps:
+    if not isinstance(module, AutoencoderModule) or type(module.network) is not MLPAutoencoder:
+        return None
+    if (type(module).encode, type(module).decode) != (AutoencoderModule.encode, AutoencoderModule.decode):
         return None
     dtype = DTYPES[precision]
     tensors: list[Tensor] = []
@@ -177,11 +169,6 @@ def network_data(module: AutoencoderModule, images: Tensor, precision: Precision
     return {"precision": precision, **layers, "weights": _encode_bytes(weights)}
 
 
-def _calibration_images(datamodule: ImageDataModule) -> Tensor:
-    """Some training images, [B, C, H, W] in [-1, 1]."""
-    return normalize(datamodule.images.train_images[datamodule.train_indices[:CALIBRATION_IMAGES]])
-
-
 def map_points(latents: Tensor) -> tuple[Tensor, tuple[str, str]]:
     """Where the map shows `latents` [N, K]: points [N, 2], and the names of the axes; one dimension makes a line."""
     if latents.shape[1] == 1:
@@ -190,18 +177,10 @@ def map_points(latents: Tensor) -> tuple[Tensor, tuple[str, str]]:
 
 
 def metric_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
-    """The table of test figures, header first: each row a label and a cell a model; empty if there are none."""
-    measured = [prefix for prefix in COLUMNS if any(f"{prefix}{name}" in metrics for name in ROWS)]
-    rows = [
-        [label, *(_number(metrics.get(f"{prefix}{name}"), digits) for prefix in measured)]
-        for name, (label, digits) in ROWS.items()
-        if metrics.get(f"test/{name}") is not None
-    ]
-    return [["test images", *(COLUMNS[prefix] for prefix in measured)], *rows] if rows else []
-
-
-def _number(value: float | None, digits: str) -> str:
-    return "" if value is None else format(value, digits)
+    """The table of test metrics, header first: each row a label and a cell a model; empty if there are none."""
+    names, prefixes = measured_in(metrics)
+    rows = [[METRICS[name].label, *(formatted(metrics, prefix, name) for prefix in prefixes)] for name in names]
+    return [["test images", *(MODELS[prefix] for prefix in prefixes)], *rows] if rows else []
 
 
 def _facts(metrics: Mapping[str, Any]) -> list[str]:
@@ -215,16 +194,13 @@ def _facts(metrics: Mapping[str, Any]) -> list[str]:
     return [f"{metrics[key]:,} {words}" for key, words in facts.items() if metrics.get(key) is not None]
 
 
-def _worst(module: AutoencoderModule, images: Tensor, errors: Tensor, labels: Tensor) -> dict[str, Any]:
-    indices = errors.argsort(descending=True, stable=True)[:WORST]
-    pixels = images[indices.to(images.device)]
-    with torch.inference_mode():
-        reconstructions = denormalize(module(normalize(pixels)))
+def _worst(outputs: Outputs) -> dict[str, Any]:
+    indices = outputs.errors.argsort(descending=True, stable=True)[:WORST]
     return {
-        "pixels": _encode_bytes(pixels),
-        "reconstructions": _encode_bytes(reconstructions),
-        "errors": [round(error, 5) for error in errors[indices].tolist()],
-        "labels": labels[indices].tolist(),
+        "pixels": _encode_bytes(to_pixels(outputs.originals(indices))),
+        "reconstructions": _encode_bytes(to_pixels(outputs.reconstructions(indices))),
+        "errors": [round(error, 5) for error in outputs.errors[indices].tolist()],
+        "labels": outputs.labels[indices].tolist(),
         "indices": indices.tolist(),
     }
 

@@ -1,5 +1,62 @@
-"""Numbers of images and their reconstructions, and the names of all that can be measured."""
+"""Numbers of tensors, and METRICS: the one table that every report reads."""
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from pkgutil import resolve_name
+from typing import Any, Literal, NamedTuple
 
-Metric = Literal["mse", "sse", "psnr", "ssim", "per_class", "knn", "probe", "latents"]
+
+class Metric(NamedTuple):
+    """A row of `METRICS`. To add a metric, write a function and a row.
+
+    Attributes:
+        label: what people read in a report, with the unit.
+        heading: the same in one word, over a column in the console.
+        digits: the format of its values.
+        of: what the function takes. `reconstructions`: (reconstructions, images), two [B, C, H, W] in [-1, 1], to one
+            value an image [B], which is averaged over images, and over those of each class for `per_class`.
+            `latents`: latents [N, K] of the test images, to a number. `classes`: the labelled latents of the training,
+            validation and test images (see `autoencoder.metrics.classes`), to a number.
+        function_name: `module:function`; by name, so that the command line knows all metrics without torch.
+        group: the name that asks for it, as in `metrics=[knn]`.
+    """
+
+    label: str
+    heading: str
+    digits: str
+    of: Literal["reconstructions", "latents", "classes"]
+    function_name: str
+    group: str
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function itself; imports its module."""
+        function: Callable[..., Any] = resolve_name(f"autoencoder.metrics.{self.function_name}")
+        return function
+
+
+METRICS: dict[str, Metric] = {  # by the name in metrics.json, after `test/`, `pca/test_` or `random/test_`
+    "mse": Metric("mse, per pixel in [-1, 1]", "mse", ".4f", "reconstructions", "reconstruction:image_mse", "mse"),
+    "sse": Metric("sse, per image in [0, 1]", "sse", ".2f", "reconstructions", "reconstruction:image_sse", "sse"),
+    "psnr": Metric("psnr, dB", "psnr dB", ".2f", "reconstructions", "reconstruction:image_psnr", "psnr"),
+    "ssim": Metric("ssim", "ssim", ".4f", "reconstructions", "ssim:image_ssim", "ssim"),
+    "knn_accuracy": Metric("nearest neighbours, accuracy", "knn", ".2%", "classes", "classes:knn_accuracy", "knn"),
+    "probe_accuracy": Metric("linear probe, accuracy", "probe", ".2%", "classes", "classes:probe_accuracy", "probe"),
+    "dead_dimensions": Metric("dead dimensions", "dead", ".0f", "latents", "latents:dead_dimensions", "latents"),
+    "effective_rank": Metric("effective rank", "rank", ".2f", "latents", "latents:effective_rank", "latents"),
+}
+MODELS = {"test/": "autoencoder", "pca/test_": "PCA", "random/test_": "random encoder"}  # whose metrics, by prefix
+PER_CLASS = "per_class"
+GROUPS = (*dict.fromkeys(metric.group for metric in METRICS.values()), PER_CLASS)
+MetricName = Literal[GROUPS]  # type: ignore[valid-type]  # what may be asked for, read from the table
+
+
+def measured_in(metrics: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The rows of `METRICS` and the prefixes of `MODELS` that a run's metrics have values for."""
+    names = [name for name in METRICS if metrics.get(f"test/{name}") is not None]
+    return names, [prefix for prefix in MODELS if any(f"{prefix}{name}" in metrics for name in names)]
+
+
+def formatted(metrics: Mapping[str, Any], prefix: str, name: str) -> str:
+    """A value of a run's metrics with the digits of its row; empty if there is none."""
+    value = metrics.get(f"{prefix}{name}")
+    return "" if value is None else format(value, METRICS[name].digits)

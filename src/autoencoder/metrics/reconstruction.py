@@ -13,6 +13,16 @@ def image_mse(reconstructions: Tensor, images: Tensor) -> Tensor:
     return (reconstructions.float() - images.float()).square().flatten(1).mean(1)
 
 
+def image_sse(reconstructions: Tensor, images: Tensor) -> Tensor:
+    """Squared error of each image in [0, 1], [B], from two [B, C, H, W] in [-1, 1]; see `sum_of_squares`."""
+    return image_mse(reconstructions, images) * (images[0].numel() / 4)
+
+
+def image_psnr(reconstructions: Tensor, images: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each image in dB, [B], from two [B, C, H, W] in [-1, 1]; see `psnr_db`."""
+    return psnr_db(image_mse(reconstructions, images))
+
+
 def psnr_db(mse: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB, peak 1 in [0, 1], from the mean squared error in [-1, 1] of each image.
 

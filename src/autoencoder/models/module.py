@@ -218,6 +218,12 @@ class AutoencoderModule(LightningModule):
         self.log_dict({f"test/{name}": value for name, value in self.test_error.compute().items()}, sync_dist=True)
         self.test_error.reset()
 
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The reconstructions of a batch, [B, C, H, W] in [-1, 1]."""
+        images, _ = batch
+        reconstructions: Tensor = self(images)
+        return reconstructions
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser, and the schedule over the run's own number of steps, moved on each step.
 

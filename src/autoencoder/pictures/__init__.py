@@ -1,8 +1,10 @@
 """Pictures of a model: one function a figure, each usable from a notebook, and one that saves them all.
 
-    from autoencoder.pictures.images import draw_worst_and_median
+    from autoencoder.evaluation.outputs import Outputs
+    from autoencoder.pictures import draw_worst_and_median
     from autoencoder.runs.checkpoints import restore
-    draw_worst_and_median(*restore("RUN/checkpoints/best.ckpt"))
+    module, data = restore("RUN/checkpoints/best.ckpt")
+    draw_worst_and_median(Outputs(module, data.images))
 
 Each returns a matplotlib Figure, which a notebook shows; `figure.savefig(path)` writes it. The names below are loaded
 when first used, so that a training run need not import matplotlib.
@@ -22,6 +24,7 @@ _HOMES = {
     "draw_traversals": "images",
     "draw_worst_and_median": "images",
     "save_figures": "save",
+    "save_reconstructions": "images",
 }
 
 

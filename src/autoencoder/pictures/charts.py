@@ -4,37 +4,30 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
-from torch import Tensor
 
-from autoencoder.data.datamodule import ImageDataModule
-from autoencoder.models.module import AutoencoderModule
-from autoencoder.pictures.style import BLUE, ERROR_UNIT, ORANGE, new_figure, test_errors, tidy
+from autoencoder.evaluation.evaluate import mean
+from autoencoder.evaluation.outputs import Outputs
+from autoencoder.pictures.panels import ERROR_UNIT
+from autoencoder.pictures.style import BLUE, ORANGE, new_figure, tidy
 
 
-def draw_loss_curves(
-    module: AutoencoderModule,
-    datamodule: ImageDataModule,
-    history: Mapping[str, Sequence[float]],
-    errors: Tensor | None = None,
-) -> Figure:
-    """Training and validation error over the epochs, and the test error of the model as a line.
+def draw_loss_curves(outputs: Outputs, history: Mapping[str, Sequence[float]]) -> Figure:
+    """Training and validation error over the epochs, and the test errors of the model and of PCA as lines.
 
-    The errors' axis is logarithmic if they fall to less than a fifth.
+    The errors' axis is logarithmic if they differ by more than a factor of five.
 
-    Args:
-        history: the columns of history.csv, see `autoencoder.callbacks.history.read_history`.
-        errors: of each test image, [N], if they are at hand; else they are computed.
+    Args: history, the columns of history.csv, see `autoencoder.runs.history.read_history`.
     """
-    errors = test_errors(module, datamodule) if errors is None else errors
-    test_mse = errors.mean().item()
-    figure = new_figure(3.4, "Error over the epochs", module, datamodule.title, test_mse)
+    test_mse, pca_mse = mean(outputs.errors), mean(outputs.pca.errors)
+    figure = new_figure(3.4, "Error over the epochs", outputs)
     axes = figure.subplots()
     curves = (("train/mse", "training, during the epoch", BLUE, "o-"), ("val/mse", "validation", ORANGE, "s--"))
     for name, label, color, line in curves:
         if any(value == value for value in history[name]):  # NaN where there are no validation images
             axes.plot(history["epoch"], history[name], line, color=color, label=label, markersize=3, linewidth=1.2)
     axes.axhline(test_mse, color="black", linewidth=0.8, linestyle=":", label="test, of the checkpoint")
-    shown = [value for name, *_ in curves for value in history[name] if value == value]
+    axes.axhline(pca_mse, color="grey", linewidth=0.8, linestyle="-.", label="test, of PCA")
+    shown = [pca_mse] + [value for name, *_ in curves for value in history[name] if value == value]
     if max(shown, default=0) > 5 * min(shown, default=0) > 0:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -48,19 +41,15 @@ def draw_loss_curves(
     return figure
 
 
-def draw_class_errors(module: AutoencoderModule, datamodule: ImageDataModule, errors: Tensor | None = None) -> Figure:
-    """How the error of the test images is spread in each class: quartiles, 5 % to 95 %, and the mean.
-
-    Args: errors, of each test image, [N], if they are at hand; else they are computed.
-    """
-    errors = test_errors(module, datamodule) if errors is None else errors
-    labels = datamodule.images.test_labels.cpu()
+def draw_class_errors(outputs: Outputs) -> Figure:
+    """How the error of the test images is spread in each class: quartiles, 5 % to 95 %, and the mean."""
+    errors, labels = outputs.errors, outputs.labels
     classes = labels.unique().tolist()
-    figure = new_figure(3.4, "Error in each class", module, datamodule.title, errors.mean().item())
+    figure = new_figure(3.4, "Error in each class", outputs)
     axes = figure.subplots()
     boxes = axes.boxplot(
         [errors[labels == label].numpy() for label in classes],
-        tick_labels=[str(label) for label in classes],
+        tick_labels=[outputs.images.classes[label] for label in classes],
         whis=(5, 95),
         showfliers=False,
         showmeans=True,
@@ -71,9 +60,9 @@ def draw_class_errors(module: AutoencoderModule, datamodule: ImageDataModule, er
         capprops={"color": BLUE},
         meanprops={"marker": "D", "markerfacecolor": ORANGE, "markeredgecolor": ORANGE, "markersize": 4},
     )
-    mean = axes.axhline(errors.mean().item(), color="black", linewidth=0.8, linestyle=":")
+    line = axes.axhline(mean(errors), color="black", linewidth=0.8, linestyle=":")
     figure.legend(
-        [boxes["boxes"][0], boxes["whiskers"][0], boxes["means"][0], mean],
+        [boxes["boxes"][0], boxes["whiskers"][0], boxes["means"][0], line],
         ["quartiles and median", "5 % to 95 % of the images", "mean of the class", "mean of all"],
         frameon=False,
         fontsize=8,

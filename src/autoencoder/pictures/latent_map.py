@@ -6,40 +6,30 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from autoencoder.data.datamodule import ImageDataModule
 from autoencoder.errors import InputError
-from autoencoder.evaluation.latents import collect_latents
-from autoencoder.models.module import AutoencoderModule
+from autoencoder.evaluation.outputs import Outputs
 from autoencoder.pictures import Projection
-from autoencoder.pictures.style import CLASS_COLORS, new_figure, test_errors, tidy
+from autoencoder.pictures.style import CLASS_COLORS, new_figure, tidy
 
 
-def draw_latent_map(
-    module: AutoencoderModule,
-    datamodule: ImageDataModule,
-    errors: Tensor | None = None,
-    projection: Projection = "pca",
-) -> Figure:
+def draw_latent_map(outputs: Outputs, projection: Projection = "pca") -> Figure:
     """The latents of the test images in two dimensions, one point an image, coloured by class.
 
     Args:
-        errors: of each test image, [N], if they are at hand; else they are computed.
         projection: `pca`, the two directions of largest variance, or `umap` (McInnes, Healy and Melville, 2018),
             which needs the package umap-learn.
     Raises: InputError for `umap` where it is not installed; ValueError for fewer than two latent dimensions.
     """
-    errors = test_errors(module, datamodule) if errors is None else errors
-    latents, labels = collect_latents(module.encode, datamodule.evaluation_batches("test"))
-    points, axis_labels = project(latents.cpu(), projection)
-    labels = labels.cpu()
-    figure = new_figure(4.6, "Map of the test images' latents", module, datamodule.title, errors.mean().item())
+    points, axis_labels = project(outputs.latents, projection)
+    labels = outputs.labels
+    figure = new_figure(4.6, "Map of the test images' latents", outputs)
     axes = figure.subplots()
     # One call for all classes, in the images' own order: no class hides the others.
     colors = [CLASS_COLORS[label % len(CLASS_COLORS)] for label in labels.tolist()]
     size = min(30.0, max(3.0, 1_500 / len(points)))  # in square points: a few are larger
     axes.scatter(points[:, 0], points[:, 1], s=size, c=colors, linewidths=0, alpha=0.7, rasterized=True)
     for label in labels.unique().tolist():
-        axes.scatter([], [], s=30, color=CLASS_COLORS[label % len(CLASS_COLORS)], label=str(label))
+        axes.scatter([], [], s=30, color=CLASS_COLORS[label % len(CLASS_COLORS)], label=outputs.images.classes[label])
     figure.legend(title="class", frameon=False, fontsize=8, title_fontsize=8, loc="outside right center")
     axes.set_xlabel(axis_labels[0], fontsize=8)
     axes.set_ylabel(axis_labels[1], fontsize=8)

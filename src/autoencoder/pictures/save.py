@@ -8,8 +8,7 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from autoencoder.data.datamodule import ImageDataModule
-from autoencoder.models.module import AutoencoderModule
+from autoencoder.evaluation.outputs import Outputs
 from autoencoder.pictures import Projection
 from autoencoder.pictures.charts import draw_class_errors, draw_loss_curves
 from autoencoder.pictures.images import (
@@ -19,7 +18,6 @@ from autoencoder.pictures.images import (
     draw_worst_and_median,
 )
 from autoencoder.pictures.latent_map import check_projection, draw_latent_map
-from autoencoder.pictures.style import test_errors
 from autoencoder.runs.history import NAMES, read_history
 from autoencoder.runs.left_out import left_out_if_it_fails
 
@@ -29,8 +27,7 @@ DPI = 200  # of the PNGs, and of the points of a map in a PDF
 
 
 def save_figures(
-    module: AutoencoderModule,
-    datamodule: ImageDataModule,
+    outputs: Outputs,
     folder: str | Path,
     history: Path | None = None,
     projection: Projection = "pca",
@@ -47,29 +44,28 @@ def save_figures(
     Raises: InputError for a projection that is not installed.
     """
     check_projection(projection)
-    errors = test_errors(module, datamodule)
-    drawings: dict[str, Callable[[], Figure]] = {
-        "reconstructions": partial(draw_reconstructions, module, datamodule, errors),
-        "worst_and_median": partial(draw_worst_and_median, module, datamodule, errors),
-        "traversals": partial(draw_traversals, module, datamodule, errors),
-        "interpolations": partial(draw_interpolations, module, datamodule, errors),
-        "class_errors": partial(draw_class_errors, module, datamodule, errors),
+    drawings: dict[str, Callable[[Outputs], Figure]] = {
+        "reconstructions": draw_reconstructions,
+        "worst_and_median": draw_worst_and_median,
+        "traversals": draw_traversals,
+        "class_errors": draw_class_errors,
     }
-    few = len(datamodule.test_indices) < 2
+    few = len(outputs) < 2
     if few:
-        del drawings["interpolations"]
         log.info("figures interpolations and latent_map are left out: there is a single test image")
-    if module.latent_dim > 1 and not few:
-        drawings["latent_map"] = partial(draw_latent_map, module, datamodule, errors, projection)
+    else:
+        drawings["interpolations"] = draw_interpolations
+    if outputs.latents.shape[1] > 1 and not few:
+        drawings["latent_map"] = partial(draw_latent_map, projection=projection)
     columns = read_history(history) if history and history.is_file() else {}
     if any(value == value for name in NAMES for value in columns.get(name, ())):  # any number but NaN
-        drawings["loss_curves"] = partial(draw_loss_curves, module, datamodule, columns, errors)
+        drawings["loss_curves"] = partial(draw_loss_curves, history=columns)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
     for name, draw in drawings.items():
         with left_out_if_it_fails(f"the figure {name}"):
-            figure = draw()
+            figure = draw(outputs)
             figure.savefig(folder / f"{name}.png", dpi=DPI)
             with rc_context({"pdf.fonttype": 42}):  # TrueType: many journals refuse matplotlib's default, Type 3
                 title = {"Title": figure.get_suptitle().replace("\n", ": "), "CreationDate": None}

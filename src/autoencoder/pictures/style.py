@@ -1,19 +1,21 @@
 """What all figures share: size, title, colours that the colour-blind can tell apart, and panels of images."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from torch import Tensor
 
-from autoencoder.data.datamodule import ImageDataModule
-from autoencoder.data.pixels import denormalize
-from autoencoder.evaluation.evaluate import score_images
-from autoencoder.models.module import AutoencoderModule
+from autoencoder.evaluation.evaluate import mean
+from autoencoder.evaluation.outputs import Outputs
+from autoencoder.pictures.panels import Panel, tile
 
 WIDTH = 6.5  # inches: the text's width on a page with one column
+PANEL_SHARE = 0.86  # of the width, beside the rows' labels
 HIGHEST_PANEL, LARGEST_IMAGE = 8.0, 1.2  # inches
 LOWEST_ROW = 0.15  # inches, for a label beside it
-ERROR_UNIT = "mean squared error per pixel, images in [−1, 1]"
+LONG_NAME = 6  # letters: columns' names of more are turned
 BLUE, ORANGE = "#0072B2", "#D55E00"  # of Okabe and Ito's palette (2008)
 CLASS_COLORS = (  # Paul Tol's muted scheme (2021), its grey made darker
     *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933"),
@@ -21,45 +23,63 @@ CLASS_COLORS = (  # Paul Tol's muted scheme (2021), its grey made darker
 )
 
 
-def new_figure(height: float, subject: str, module: AutoencoderModule, title: str, test_mse: float) -> Figure:
+def new_figure(height: float, subject: str, outputs: Outputs) -> Figure:
     """An empty figure of `height` inches, over it the subject, the data set, the latent dimensions and the error."""
     figure = Figure(figsize=(WIDTH, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
-    figure.suptitle(f"{subject}\n{title}, {module.latent_dim} latent dimensions, test mse {test_mse:.4f}", fontsize=9)
+    dimensions = outputs.latents.shape[1]
+    facts = f"{outputs.images.title}, {dimensions} latent dimension{'s' * (dimensions != 1)}"
+    figure.suptitle(f"{subject}\n{facts}, test mse {mean(outputs.errors):.4f}", fontsize=9)
     return figure
 
 
-def test_errors(module: AutoencoderModule, datamodule: ImageDataModule) -> Tensor:
-    """The mean squared error per pixel, in [-1, 1], of each test image, [N] on the CPU."""
-    module.eval().to(datamodule.images.test_images.device)
-    return score_images(module, datamodule.evaluation_batches("test")).mse.cpu()
+def draw_panels(outputs: Outputs, subject: str, panels: Sequence[Panel], rows_together: int = 0) -> Figure:
+    """Panels one below the other, with their labels.
+
+    Args: rows_together, a white line is drawn after each so many rows; none for 0.
+    """
+    heights = [_inches(panel) for panel in panels]
+    figure = new_figure(0.8 + sum(heights) + 0.25 * len(panels), subject, outputs)
+    figures = figure.subplots(len(panels), squeeze=False, height_ratios=heights)
+    for (axes,), panel in zip(figures, panels, strict=True):
+        _show(axes, panel)
+        if panel is not panels[-1] and panel.columns_about == panels[-1].columns_about:
+            axes.set_xlabel("")
+        height = panel.images.shape[3]
+        for row in range(rows_together, len(panel.images), rows_together) if rows_together else ():
+            axes.axhline(row * height - 0.5, color="white", linewidth=2)
+    return figure
 
 
-def show_images(axes: Axes, images: Tensor) -> None:
-    """Shows `images` [rows, columns, C, H, W] in [-1, 1] as one picture; a pixel's centre is at its index."""
-    channels = images.shape[2]
-    picture = denormalize(images.float().clone()).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1).cpu()
-    shown = picture[:, :, 0] if channels == 1 else picture
-    axes.imshow(shown.numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+def _show(axes: Axes, panel: Panel) -> None:
+    """Draws the images of a panel as one picture; a pixel's centre is at its index."""
+    height, width = panel.images.shape[3:]
+    picture = tile(panel.images).permute(1, 2, 0).squeeze(-1).numpy()
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.tick_params(length=0, labelsize=7)
-    axes.set_xticks([])
-    axes.set_yticks([])
     for side in axes.spines.values():
         side.set_visible(False)
+    turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, panel.columns)) > LONG_NAME else {}
+    columns = {_centre(column, width): label for column, label in enumerate(panel.columns) if label}
+    axes.set_xticks(list(columns), list(columns.values()), **turned)
+    axes.set_yticks([_centre(row, height) for row in range(len(panel.rows))], panel.rows)
+    axes.set_xlabel(panel.columns_about, fontsize=8)
+    axes.set_ylabel(panel.rows_about, fontsize=8)
 
 
-def inches(rows: int, columns: int, height: float, width: float, share: float = 0.86) -> float:
-    """How high a panel of `rows` x `columns` images of `height` x `width` pixels is drawn.
+def _inches(panel: Panel) -> float:
+    """How high a panel is drawn.
 
-    It fills `share` of the figure's width, unless it were higher than a page or its images larger than an inch or two:
-    one column of images is then in the middle.
+    It fills `PANEL_SHARE` of the figure's width, unless it were higher than a page or its images larger than an inch
+    or two: one column of images is then in the middle.
     """
-    pixel = min(WIDTH * share / (columns * width), LARGEST_IMAGE / max(height, width), HIGHEST_PANEL / (rows * height))
-    return rows * max(pixel * height, LOWEST_ROW)
+    rows, columns, _, height, width = panel.images.shape
+    pixel = min(WIDTH * PANEL_SHARE / (columns * width), LARGEST_IMAGE / max(height, width))
+    return rows * max(min(pixel, HIGHEST_PANEL / (rows * height)) * height, LOWEST_ROW)
 
 
-def centres(count: int, size: int) -> list[float]:
-    """Where `count` images of `size` pixels side by side have their middle."""
-    return [(index + 0.5) * size - 0.5 for index in range(count)]
+def _centre(index: int, size: int) -> float:
+    """Where the image of that index has its middle, in a line of images of `size` pixels."""
+    return (index + 0.5) * size - 0.5
 
 
 def tidy(axes: Axes) -> None:

@@ -13,16 +13,23 @@ from autoencoder.runs.plain_json import to_json
 
 # Settings that change nothing of a run's result, as the beginnings of their names.
 UNCOUNTED = (
-    *("paths.", "ckpt_path", "resume", "logger.", "figures", "explorer", "data.data_dir", "data.offline_fallback"),
+    *(
+        "paths.",
+        "ckpt_path",
+        "resume",
+        "logger.",
+        "views.",
+        "figures",
+        "explorer",
+        "data.data_dir",
+        "data.offline_fallback",
+    ),
     *("model.compile", "trainer.default_root_dir", "trainer.enable_", "trainer.log_every_n_steps", "trainer.profiler"),
 )
 # Callbacks that only look; all others count.
 LOOKING = tuple(
     f"autoencoder.callbacks.{module}."
-    for module in (
-        *("checkpoints", "history", "progress", "signals", "reconstructions"),
-        *("error_views", "latent_views", "projector", "run_views"),
-    )
+    for module in (*("checkpoints", "history", "progress", "monitors", "description"),)
 )
 # Settings that a run cannot change on its way: what the checkpoint holds was made by them.
 FIXED = (

@@ -16,6 +16,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
 from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.metrics import METRICS, MODELS, formatted, measured_in
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.paths import absolute, assignment, shown
 from autoencoder.runs.folder import RunFolder
@@ -46,10 +47,10 @@ def describe_run(
 def describe_model(module: AutoencoderModule, datamodule: ImageDataModule) -> dict[str, Any]:
     """The data's sizes in images, the network's, and the versions at work, named as in `metrics.json`."""
     return {
-        "dataset": datamodule.dataset,
-        "train_size": len(datamodule.train_indices),
-        "val_size": len(datamodule.val_indices),
-        "test_size": len(datamodule.test_indices),
+        "dataset": datamodule.images.name,
+        "train_size": len(datamodule.images.train),
+        "val_size": len(datamodule.images.val),
+        "test_size": len(datamodule.images.test),
         "parameters": sum(parameter.numel() for parameter in module.network.parameters()),
         "latent_dim": module.latent_dim,
         "torch_version": version("torch"),
@@ -106,7 +107,7 @@ def compared_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, An
 def _images_seen(trainer: Trainer, datamodule: ImageDataModule) -> int:
     """Training images that `fit` went through, on all devices."""
     batches = trainer.fit_loop.epoch_loop.total_batch_idx + 1
-    epochs = trainer.current_epoch * len(datamodule.train_indices)
+    epochs = trainer.current_epoch * len(datamodule.images.train)
     return min(batches * datamodule.batch_size * trainer.world_size, epochs)
 
 
@@ -162,26 +163,14 @@ def _next_commands(folder: RunFolder) -> list[str]:
 
 
 def _test_table(metrics: Mapping[str, Any]) -> list[str]:
-    """The test figures that were measured, a line a model, within 80 columns."""
-    columns = {
-        name: layout
-        for name, layout in {
-            "mse": ("mse", "9.4f"),
-            "sse": ("sse", "9.2f"),
-            "psnr": ("psnr", "6.2f"),
-            "ssim": ("ssim", "9.4f"),
-            "knn_accuracy": ("knn", "9.2%"),
-            "probe_accuracy": ("probe", "9.2%"),
-        }.items()
-        if f"test/{name}" in metrics
-    }
-    lines = [f"{'test':<22}" + "".join(f"{head:>9}" for head, _ in columns.values())]
-    for model, prefix in (("autoencoder", "test/"), ("PCA", "pca/test_"), ("random", "random/test_")):
-        cells = [
-            f"{metrics[prefix + name]:{layout}}" + " dB" * (name == "psnr") if prefix + name in metrics else " " * 9
-            for name, (_, layout) in columns.items()
-        ]
-        if "".join(cells).strip():
-            label = f"{model}, {metrics['latent_dim']} dim" + "s" * (metrics["latent_dim"] != 1)
-            lines.append(f"{label:<22}" + "".join(cells))
-    return lines if columns else []
+    """The test metrics that were measured, a line a model, within 80 columns."""
+    names, prefixes = measured_in(metrics)
+    dimensions = f"test, {metrics['latent_dim']} dim" + "s" * (metrics["latent_dim"] != 1)
+    rows = [[dimensions, *(METRICS[name].heading for name in names)]]
+    rows += [[MODELS[prefix], *(formatted(metrics, prefix, name) for name in names)] for prefix in prefixes]
+    first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = [
+        "".join([row[0].ljust(first), *(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths, strict=True))])
+        for row in rows
+    ]
+    return [line.rstrip() for line in lines] if names else []

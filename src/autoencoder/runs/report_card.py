@@ -1,44 +1,30 @@
-"""A model's figures as a Markdown page: report.md, read from the same metrics as metrics.json."""
+"""A model's metrics as a Markdown page: report.md, read from the same metrics as metrics.json."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-COLUMNS = {"test/": "autoencoder", "pca/test_": "PCA", "random/test_": "random encoder"}
-ROWS = {  # name: what a person reads, how many digits
-    "mse": ("mse, per pixel in [-1, 1]", ".4f"),
-    "sse": ("sse, per image in [0, 1]", ".2f"),
-    "psnr": ("psnr, dB", ".2f"),
-    "ssim": ("ssim", ".4f"),
-    "knn_accuracy": ("nearest neighbours, accuracy", ".4f"),
-    "probe_accuracy": ("linear probe, accuracy", ".4f"),
-    "dead_dimensions": ("dead dimensions", ".0f"),
-    "effective_rank": ("effective rank", ".2f"),
-}
+from autoencoder.metrics import METRICS, MODELS, formatted, measured_in
 
 
 def format_report(metrics: Mapping[str, Any], title: str) -> str:
-    """The page: the data and the model, a table of the test figures, and one per class if they were measured.
+    """The page: the data and the model, a table of the test metrics, and one per class if they were measured.
 
     Args: metrics, as in `metrics.json`; title, the data set's name for a person.
     """
     parts = [
         f"# {title}, {metrics['latent_dim']} latent dimensions",
         f"{metrics['train_size']:,} training, {metrics['val_size']:,} validation and {metrics['test_size']:,} test "
-        f"images; {metrics['parameters']:,} parameters. All figures are of the test images.",
+        f"images; {metrics['parameters']:,} parameters. All metrics are of the test images.",
     ]
     if "changes" in metrics:
         parts.append(f"{metrics['changes']}.")
     if "ended_early" in metrics:
         parts.append(f"Training ended early: {metrics['ended_early']}")
-    measured = [prefix for prefix in COLUMNS if any(f"{prefix}{name}" in metrics for name in ROWS)]
-    rows = [
-        [label, *(_cell(metrics.get(f"{prefix}{name}"), digits) for prefix in measured)]
-        for name, (label, digits) in ROWS.items()
-        if f"test/{name}" in metrics
-    ]
+    names, prefixes = measured_in(metrics)
+    rows = [[METRICS[name].label, *(formatted(metrics, prefix, name) for prefix in prefixes)] for name in names]
     if rows:
-        parts.append(_table(["", *(COLUMNS[prefix] for prefix in measured)], rows))
+        parts.append(_table(["", *(MODELS[prefix] for prefix in prefixes)], rows))
     parts += _class_table(metrics)
     return "\n\n".join(parts) + "\n"
 
@@ -49,24 +35,23 @@ def write_report(metrics: Mapping[str, Any], title: str, path: Path) -> None:
 
 
 def _class_table(metrics: Mapping[str, Any]) -> list[str]:
-    names = [name for name in ROWS if any(key.startswith(f"test/{name}_class_") for key in metrics)]
+    names = [name for name in METRICS if any(key.startswith(f"test/{name}_class_") for key in metrics)]
     if not names:
         return []
     marker = f"test/{names[0]}_class_"
     classes = sorted(int(key.removeprefix(marker)) for key in metrics if key.startswith(marker))
     columns = [(prefix, name) for name in names for prefix in ("test/", "pca/test_")]
     rows = [
-        [str(label), *(_cell(metrics.get(f"{prefix}{name}_class_{label}"), ROWS[name][1]) for prefix, name in columns)]
+        [
+            str(label),
+            *(f"{metrics[f'{prefix}{name}_class_{label}']:{METRICS[name].digits}}" for prefix, name in columns),
+        ]
         for label in classes
     ]
     return [
         "## Each class",
         _table(["class", *(f"PCA {name}" if prefix.startswith("pca") else name for prefix, name in columns)], rows),
     ]
-
-
-def _cell(value: float | None, digits: str) -> str:
-    return "" if value is None else f"{value:{digits}}"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import yaml  # type: ignore[import-untyped]
 
+from autoencoder.metrics import METRICS
 from autoencoder.runs.folder import RunFolder
 
-# val/mse first: it is what the best job is chosen by. Columns that no job has are left out.
-COLUMNS = ("val/mse", "test/mse", "pca/test_mse", "test/sse", "test/psnr", "fit_seconds")
-FURTHER = ("test/ssim", "test/knn_accuracy", "test/probe_accuracy", "test/dead_dimensions", "test/effective_rank")
 BEST_BY = "val/mse"
+# Columns that no job has are left out.
+COLUMNS = (BEST_BY, "test/mse", "pca/test_mse", *(f"test/{name}" for name in METRICS if name != "mse"), "fit_seconds")
 
 
 class Job(NamedTuple):
@@ -68,7 +68,7 @@ def format_table(jobs: Sequence[Job]) -> str:
     best = best_job(jobs)
     shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
     measured = {name for job in jobs for name, value in (job.metrics or {}).items() if _is_number(value)}
-    columns = [name for name in COLUMNS if name in measured] or [name for name in FURTHER if name in measured]
+    columns = [name for name in COLUMNS if name in measured]
     rows = [["job", "", *columns, ""]]
     for job in jobs:
         cells = [_cell((job.metrics or {}).get(name)) for name in columns]

@@ -1,9 +1,9 @@
-"""What latents tell about the classes: nearest neighbours, and a linear probe."""
+"""Numbers of latents and classes: the accuracy of nearest neighbours, and of a linear probe."""
+
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
-
-from autoencoder.evaluation.latents import Latents
 
 NEIGHBOURS = 5
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, the inverse weight of the penalty on the squared weights
@@ -11,10 +11,17 @@ HELD_OUT = 10  # without validation images, the last tenth of the training image
 MAX_ITERATIONS = 300  # of L-BFGS; some 50 are enough for the default model
 
 
-def knn_accuracy(train: Latents, test: Latents, k: int = NEIGHBOURS) -> float:
+class Latents(NamedTuple):
+    """One row an image: `values` [N, K] float32, `labels` [N] int64."""
+
+    values: Tensor
+    labels: Tensor
+
+
+def knn_accuracy(train: Latents, val: Latents | None, test: Latents, k: int = NEIGHBOURS) -> float:
     """The share of `test` whose class is the most frequent among the `k` nearest of `train`, by Euclidean distance.
 
-    The classifier of Cover and Hart (1967); of equally frequent classes the lowest number wins.
+    The classifier of Cover and Hart (1967); of equally frequent classes the lowest number wins. `val` is not used.
     """
     from sklearn.neighbors import KNeighborsClassifier
 

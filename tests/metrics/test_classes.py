@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoder.evaluation import probes
-from autoencoder.evaluation.latents import Latents, collect_latents
+from autoencoder.evaluation.outputs import Outputs
 from autoencoder.evaluation.pca import fit_pca
-from autoencoder.evaluation.probes import knn_accuracy, probe_accuracy
+from autoencoder.metrics import classes
+from autoencoder.metrics.classes import Latents, knn_accuracy, probe_accuracy
 
 
 @pytest.fixture(scope="module")
 def latents(digits) -> dict[str, Latents]:
     """PCA latents of the 5,000 digits, a split each."""
-    pca = fit_pca(digits.evaluation_batches("train"), 16)
-    return {split: collect_latents(pca.encode, digits.evaluation_batches(split)) for split in ("train", "val", "test")}
+    outputs = Outputs(fit_pca(digits.images.train, 16), digits.images)
+    return {split: outputs.on(split).labelled_latents for split in ("train", "val", "test")}
 
 
 @pytest.mark.parametrize("k", [1, 5, 600])
@@ -23,14 +23,14 @@ def test_neighbours_are_those_of_a_search_through_all(latents, k):
     distances = np.square(test.values.double().numpy()[:, None] - train.values.double().numpy()).sum(2)
     nearest = train.labels.numpy()[distances.argsort(axis=1, kind="stable")[:, :k]]
     named = [np.bincount(row, minlength=10).argmax() for row in nearest]
-    assert knn_accuracy(train, test, k) == pytest.approx(np.mean(named == test.labels.numpy()), abs=1e-9)
+    assert knn_accuracy(train, None, test, k) == pytest.approx(np.mean(named == test.labels.numpy()), abs=1e-9)
 
 
 def test_of_few_training_images_all_are_neighbours():
     train = Latents(torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([1, 1, 0]))
     test = Latents(torch.tensor([[5.0], [0.0]]), torch.tensor([1, 1]))
-    assert knn_accuracy(train, test, k=5) == 1.0
-    assert knn_accuracy(train, test, k=1) == 0.5
+    assert knn_accuracy(train, None, test, k=5) == 1.0
+    assert knn_accuracy(train, None, test, k=1) == 0.5
 
 
 def test_a_probe_finds_what_is_linear_and_nothing_else():
@@ -54,11 +54,11 @@ def test_the_strength_is_chosen_on_validation_images_alone(latents, monkeypatch)
 
     def accuracy(strength: float, on: Latents) -> float:
         with monkeypatch.context() as patch:
-            patch.setattr(probes, "STRENGTHS", (strength,))
+            patch.setattr(classes, "STRENGTHS", (strength,))
             return probe_accuracy(train, val, on)
 
     by_val = max((1e-5, 1e-1), key=lambda strength: accuracy(strength, val))
-    monkeypatch.setattr(probes, "STRENGTHS", (1e-5, 1e-1))
+    monkeypatch.setattr(classes, "STRENGTHS", (1e-5, 1e-1))
     assert by_val == 1e-1 and accuracy(1e-5, test) < accuracy(1e-1, test) - 0.02
     assert probe_accuracy(train, val, test) == pytest.approx(accuracy(1e-1, test), abs=0.005)
     # Validation images labelled by the worse probe choose that one, whatever it costs at the test.

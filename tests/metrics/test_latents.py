@@ -1,22 +1,10 @@
-"""Latents are collected whole, and their measures have the values that theory gives."""
+"""Numbers of latents have the values that theory gives."""
 
 import numpy as np
 import pytest
 import torch
 
-from autoencoder import AutoencoderModule
-from autoencoder.data.pixels import normalize
-from autoencoder.evaluation.latents import collect_latents, dead_dimensions, effective_rank
-
-
-def test_latents_keep_the_order_of_the_images(digits):
-    module = AutoencoderModule(latent_dim=3, hidden_dims=[8])
-    values, labels = collect_latents(module.encode, digits.evaluation_batches("train"))
-    images = normalize(digits.images.train_images[digits.train_indices])
-    torch.testing.assert_close(values, module.encode(images), atol=1e-5, rtol=1e-5)
-    assert torch.equal(labels, digits.images.train_labels[digits.train_indices])
-    with pytest.raises(ValueError, match="no images"):
-        collect_latents(module.encode, [])
+from autoencoder.metrics.latents import dead_dimensions, effective_rank
 
 
 def test_dead_dimensions_hardly_vary():

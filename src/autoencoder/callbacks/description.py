@@ -1,0 +1,118 @@
+"""RunDescription: the network's graph, the config and TensorBoard's projector, each written once a run."""
+
+import warnings
+from copy import deepcopy
+from math import ceil, sqrt
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
+from torch import Tensor
+from torch.nn.functional import pad
+
+from autoencoder.callbacks.views import outputs_of
+from autoencoder.models.module import AutoencoderModule
+from autoencoder.runs.left_out import left_out_if_it_fails
+
+MAX_SIDE = 8192  # pixels of a sprite, TensorBoard's limit
+CONFIG = """embeddings {{
+  tensor_name: "latents of the test images"
+  tensor_path: "projector/latents.tsv"
+  metadata_path: "projector/labels.tsv"
+  sprite {{
+    image_path: "projector/sprite.png"
+    single_image_dim: {width}
+    single_image_dim: {height}
+  }}
+}}
+"""
+
+
+class RunDescription(Callback):
+    """Describes the run in its loggers: the graph and the config before training, the projector after it.
+
+    Args:
+        config: a YAML file, shown as text; None, or a file that is not there, for nothing.
+        graph: show the network's graph, traced on a copy, in TensorBoard.
+        projector: show the finished network's latents of the test images in TensorBoard's Projector tab.
+    """
+
+    def __init__(self, config: str | None = None, graph: bool = True, projector: bool = True) -> None:
+        self.config = Path(config) if config else None
+        self.graph = graph
+        self.projector = projector
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        if self.graph and isinstance(pl_module, AutoencoderModule):
+            with left_out_if_it_fails("the network's graph"):
+                show_graph(trainer, pl_module)
+        if self.config and self.config.is_file():
+            with left_out_if_it_fails("the config as text"):
+                show_config(trainer, self.config.read_text(encoding="utf-8"))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        outputs = outputs_of(trainer, pl_module) if self.projector else None
+        folders = [Path(logger.log_dir) for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        if outputs is None or not folders:
+            return
+        with left_out_if_it_fails("the projector"):
+            for folder in folders:
+                write_projector(folder, outputs.latents, outputs.errors, outputs.split.pixels, outputs.labels)
+
+
+def show_graph(trainer: Trainer, module: AutoencoderModule) -> None:
+    """Shows the graph of the module's network in TensorBoard."""
+    loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+    if not loggers:
+        return
+    network = deepcopy(module.network).cpu().float().eval()
+    with warnings.catch_warnings():
+        # TensorBoard's graphs have no source but torch.jit.trace
+        warnings.filterwarnings("ignore", r"`torch\.jit\.trace", category=FutureWarning)
+        for logger in loggers:
+            logger.experiment.add_graph(network, torch.zeros(1, *module.image_shape))
+
+
+def show_config(trainer: Trainer, text: str) -> None:
+    """Shows a YAML file's `text` in the loggers that have texts."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_text("config", f"```yaml\n{text}\n```")
+        elif isinstance(logger, MLFlowLogger) and logger.run_id:
+            logger.experiment.log_text(logger.run_id, text, "config.yaml")
+
+
+def write_projector(folder: Path, latents: Tensor, errors: Tensor, images: Tensor, labels: Tensor) -> None:
+    """Writes what the Projector tab reads from a run's `folder`; as many images as fit into a sprite of 8192 px.
+
+    Args:
+        latents: [N, K].
+        errors: [N], mse.
+        images: [N, C, H, W] uint8, C 1 or 3.
+        labels: [N].
+    """
+    from PIL import Image
+
+    height, width = images.shape[2:]
+    per_row = min(ceil(sqrt(len(images))), MAX_SIDE // max(height, width))
+    count = min(len(images), per_row**2)
+    rows = pad(latents[:count], (0, max(0, 3 - latents.shape[1]))).tolist()  # the tab draws no fewer than 3 dimensions
+    line = "\t".join(["%.5g"] * len(rows[0])) + "\n"
+    (folder / "projector").mkdir(parents=True, exist_ok=True)
+    (folder / "projector" / "latents.tsv").write_text("".join(line % tuple(row) for row in rows), encoding="utf-8")
+    pairs = zip(labels[:count].tolist(), errors[:count].tolist(), strict=True)
+    table = "label\tmse\n" + "".join(f"{label}\t{error:.4f}\n" for label, error in pairs)
+    (folder / "projector" / "labels.tsv").write_text(table, encoding="utf-8")
+    sprite = thumbnails(images[:count].cpu(), per_row).permute(1, 2, 0).squeeze(-1).numpy()
+    Image.fromarray(sprite).save(folder / "projector" / "sprite.png", compress_level=1)
+    (folder / "projector_config.pbtxt").write_text(CONFIG.format(width=width, height=height), encoding="utf-8")
+
+
+def thumbnails(images: Tensor, per_row: int) -> Tensor:
+    """One square picture [C, per_row H, per_row W] uint8 of `images` [N, C, H, W] uint8, row by row, then black."""
+    square = torch.zeros(per_row**2, *images.shape[1:], dtype=torch.uint8)
+    square[: len(images)] = images
+    return square.unflatten(0, (per_row, per_row)).permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)

@@ -1,0 +1,177 @@
+"""ImageSet: the images of a data set in memory, divided into splits; nothing in it changes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoencoder.data.pixels import normalize
+from autoencoder.data.sources import CLASS_NAMES, TITLES, LoadedImages
+from autoencoder.errors import InputError
+
+SPLIT_SEED = 55_000  # of the split alone, so that every run of every seed has the same
+VAL_SIZE, VAL_SHARE = 5_000, 9  # the default: a ninth of the training images, and 5,000 at most
+EVAL_BATCH_SIZE = 1_000
+
+Array = Tensor | np.ndarray
+SplitName = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The images of one split, in a fixed order.
+
+    Attributes:
+        pixels: [N, C, H, W] uint8, 0..255.
+        labels: [N] int64.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixels.device
+
+    def images(self, indices: Tensor | slice) -> Tensor:
+        """The chosen images [B, C, H, W] float32 in [-1, 1], on the split's device."""
+        return normalize(self.pixels[indices])
+
+    def batches(self, batch_size: int = EVAL_BATCH_SIZE) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images once, in order: (images [B, C, H, W] in [-1, 1], labels [B]); the last batch may be short."""
+        for start in range(0, len(self), batch_size):
+            batch = slice(start, start + batch_size)
+            yield self.images(batch), self.labels[batch]
+
+    def to(self, device: torch.device) -> "Split":
+        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """A data set in memory. `to` returns a new one on another device.
+
+    Attributes:
+        name: what records call it, `mnist`.
+        title: what people read, `MNIST`.
+        classes: the name of each class, by label.
+        train, val, test: the splits; `val` may hold no images.
+        fingerprint: tells these images from others, see `fingerprint_of`.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    train: Split
+    val: Split
+    test: Split
+    fingerprint: str
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        channels, height, width = self.test.pixels.shape[1:]
+        return channels, height, width
+
+    def split(self, name: SplitName) -> Split:
+        return {"train": self.train, "val": self.val, "test": self.test}[name]
+
+    def to(self, device: torch.device) -> "ImageSet":
+        """The same images on `device`; this very object if they are there."""
+        if device == self.test.device:
+            return self
+        return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))
+
+
+def split_images(loaded: LoadedImages, val_size: int | None = None) -> ImageSet:
+    """Divides the training images by a fixed seed; those of `mnist_5k` lie stratified and are cut in order.
+
+    Args: val_size, images for validation; None for 5,000, or a ninth of a set of fewer than 45,000.
+    Raises: InputError if that leaves none to train on.
+    """
+    count = len(loaded.train_images)
+    if val_size is None:
+        val_size = min(count // VAL_SHARE, VAL_SIZE)
+    if val_size >= count:
+        raise InputError(
+            f"`val_size` must be less than the {count:,} training images of {loaded.name}, got {val_size} "
+            f"(on the command line: data.val_size={count // VAL_SHARE})"
+        )
+    stratified = loaded.name == "mnist_5k"
+    order = torch.arange(count) if stratified else torch.randperm(count, generator=_generator())
+    train, val = order.split([count - val_size, val_size])
+    highest = int(max(labels.max() for labels in (loaded.train_labels, loaded.test_labels)))
+    return ImageSet(
+        loaded.name,
+        TITLES.get(loaded.name, loaded.name),
+        CLASS_NAMES.get(loaded.name) or tuple(str(label) for label in range(highest + 1)),
+        Split(loaded.train_images[train], loaded.train_labels[train]),
+        Split(loaded.train_images[val], loaded.train_labels[val]),
+        Split(loaded.test_images, loaded.test_labels),
+        fingerprint_of(loaded),
+    )
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(SPLIT_SEED)
+
+
+def fingerprint_of(loaded: LoadedImages) -> str:
+    """A checksum of pixels, labels and shapes, eight hexadecimal digits; 0.01 s for MNIST."""
+    checksum = 0
+    for part in loaded[1:]:
+        checksum = crc32(repr(tuple(part.shape)).encode(), checksum)
+        checksum = crc32(part.contiguous().numpy().data, checksum)
+    return f"{checksum:08x}"
+
+
+def check_arrays(
+    name: str, train_images: Array, train_labels: Array | None, test_images: Array, test_labels: Array | None
+) -> LoadedImages:
+    """Images at hand as a data set; arguments and errors as in `ImageDataModule.from_arrays`."""
+    train, test = _as_images("train_images", train_images), _as_images("test_images", test_images)
+    if train.shape[1:] != test.shape[1:]:
+        raise InputError(
+            f"`train_images` and `test_images` must be of one size, got {list(train.shape)} and {list(test.shape)}"
+        )
+    return LoadedImages(
+        name,
+        train,
+        _as_labels("train_labels", train_labels, len(train)),
+        test,
+        _as_labels("test_labels", test_labels, len(test)),
+    )
+
+
+def _as_images(argument: str, values: Array) -> Tensor:
+    images = torch.as_tensor(np.require(values, requirements=["C", "W"]) if isinstance(values, np.ndarray) else values)
+    if images.dtype != torch.uint8:
+        raise InputError(f"`{argument}` must be uint8, 0 to 255, got {images.dtype}: scale and convert it")
+    if images.ndim == 3:
+        images = images[:, None]
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.numel() == 0:
+        last = images.ndim == 4 and images.shape[-1] in (1, 3)
+        raise InputError(
+            f"`{argument}` must be [N, H, W] or [N, C, H, W] with C 1 or 3 and at least one image, "
+            f"got {list(images.shape)}{': move the channels forward' if last else ''}"
+        )
+    return images.contiguous()
+
+
+def _as_labels(argument: str, values: Array | None, count: int) -> Tensor:
+    if values is None:
+        return torch.zeros(count, dtype=torch.int64)
+    labels = torch.as_tensor(values)
+    if labels.is_floating_point() or labels.is_complex() or labels.shape != (count,) or labels.min() < 0:
+        raise InputError(
+            f"`{argument}` must be whole numbers from 0, one for each of the {count} images, "
+            f"got {labels.dtype} {list(labels.shape)}"
+        )
+    return labels.long()

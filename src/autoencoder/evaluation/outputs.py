@@ -1,0 +1,147 @@
+"""Outputs: what a model makes of the images of a split, each thing computed once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import chain
+
+import torch
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor, nn
+
+from autoencoder.data.images import EVAL_BATCH_SIZE, ImageSet, SplitName
+from autoencoder.evaluation.pca import PCA, fit_pca
+from autoencoder.metrics import METRICS
+from autoencoder.metrics.classes import Latents
+from autoencoder.models.module import AutoencoderModule
+
+RANDOM_SEED = 0  # of the encoder that has learned nothing
+
+
+class Outputs:
+    """A model's latents, reconstructions and errors on a split.
+
+    Each is computed on first use and kept: float32, on the CPU, in the order of the images. The model computes on the
+    device of the images, in its own precision, in evaluation mode; its mode and all random numbers are afterwards as
+    before. Its weights must not change as long as the outputs are in use.
+
+    Args:
+        model: its `encode` and `decode` are used; moved to the device of the images.
+        images: the data set.
+        split: which of its splits; at least one image.
+    """
+
+    def __init__(self, model: AutoencoderModule | PCA, images: ImageSet, split: SplitName = "test") -> None:
+        self.model = model.to(images.test.device)
+        self.images = images
+        self.split = images.split(split)
+        self._latents: Tensor | None = None
+        self._scores: dict[str, Tensor] = {}
+        self._other_splits: dict[SplitName, Outputs] = {}
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """The class of each image, [N] int64."""
+        return self.split.labels.cpu()
+
+    @property
+    def latents(self) -> Tensor:
+        """The latents of each image, [N, K]."""
+        if self._latents is None:
+            self._pass()
+        assert self._latents is not None
+        return self._latents
+
+    @property
+    def labelled_latents(self) -> Latents:
+        """Latents and labels, for the metrics of classes."""
+        return Latents(self.latents, self.labels)
+
+    def score(self, *names: str) -> dict[str, Tensor]:
+        """One value an image, [N], of each of the metrics of reconstructions named, all in one pass.
+
+        Args: names, rows of `METRICS`.
+        """
+        if missing := [name for name in names if name not in self._scores]:
+            self._pass(*missing)
+        return {name: self._scores[name] for name in names}
+
+    @property
+    def errors(self) -> Tensor:
+        """The mean squared error per pixel of each image, [N], in [-1, 1]."""
+        return self.score("mse")["mse"]
+
+    def originals(self, indices: Tensor) -> Tensor:
+        """The images of these indices, [B, C, H, W] in [-1, 1]."""
+        return self.split.images(indices.to(self.split.device)).cpu()
+
+    def reconstructions(self, indices: Tensor) -> Tensor:
+        """The reconstructions of the images of these indices, [B, C, H, W] in [-1, 1]."""
+        if self._latents is None:  # a few images need no pass of all
+            with evaluating(self.model):
+                return self.decode(self.model.encode(self.split.images(indices.to(self.split.device)).to(self._dtype)))
+        return self.decode(self._latents[indices])
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """The images [B, C, H, W] in [-1, 1] of `latents` [B, K]."""
+        with evaluating(self.model):
+            return self.model.decode(latents.to(self.split.device, self._dtype)).float().cpu()
+
+    def on(self, split: SplitName) -> "Outputs":
+        """The outputs of the same model on another split."""
+        if split not in self._other_splits:
+            self._other_splits[split] = Outputs(self.model, self.images, split)
+        return self._other_splits[split]
+
+    @cached_property
+    def pca(self) -> "Outputs":
+        """The outputs of PCA with as many components, fitted on the training images: what every run must beat."""
+        return Outputs(fit_pca(self.images.train, self.latents.shape[1]), self.images)
+
+    @cached_property
+    def random(self) -> "Outputs":
+        """The outputs of a model of the same sizes, as it would start training from one fixed seed."""
+        assert isinstance(self.model, AutoencoderModule)
+        with torch.random.fork_rng(devices=[]):  # weights start on the CPU
+            torch.manual_seed(RANDOM_SEED)
+            return Outputs(type(self.model)(**dict(self.model.hparams)), self.images)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(chain(self.model.parameters(), self.model.buffers())).dtype
+
+    def _pass(self, *names: str) -> None:
+        """Passes the images through the model, batch by batch; the encoder has work the first time only."""
+        known, functions = self._latents, {name: METRICS[name].function for name in names}
+        values = {name: torch.empty(len(self)) for name in names}
+        with evaluating(self.model):
+            for start, (images, _) in zip(range(0, len(self), EVAL_BATCH_SIZE), self.split.batches(), strict=True):
+                batch = slice(start, start + len(images))
+                if known is None:
+                    latents = self.model.encode(images.to(self._dtype))
+                    if self._latents is None:
+                        self._latents = torch.empty(len(self), latents.shape[1])
+                    self._latents[batch] = latents.float()
+                else:
+                    latents = known[batch].to(images.device, self._dtype)
+                if functions:
+                    reconstructions = self.model.decode(latents).float()
+                    for name, function in functions.items():
+                        values[name][batch] = function(reconstructions, images)
+        self._scores |= values
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, no gradients; afterwards every part's mode and all random generators are as before."""
+    modes = {part: part.training for part in model.modules()}
+    model.eval()
+    try:
+        with torch.inference_mode(), isolate_rng():
+            yield
+    finally:
+        for part, training in modes.items():
+            part.training = training

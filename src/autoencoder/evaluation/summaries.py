@@ -1,0 +1,29 @@
+"""Numbers of a model's outputs that loggers chart over the epochs: errors by class, and how the latents spread."""
+
+from torch import Tensor
+
+from autoencoder.evaluation.evaluate import mean_of_each_class
+from autoencoder.evaluation.outputs import Outputs
+from autoencoder.metrics.latents import dead_dimensions
+
+MAX_HISTOGRAMS = 32  # a wider bottleneck shows its first dimensions
+
+
+def error_per_class(outputs: Outputs) -> dict[str, float]:
+    """The mean squared error of the test images of each class."""
+    means = mean_of_each_class(outputs.errors, outputs.labels)
+    return {f"test/mse_of_class/{outputs.images.classes[label]}": mean for label, mean in means.items()}
+
+
+def latent_histograms(outputs: Outputs) -> dict[str, Tensor]:
+    """The values [N] of each latent dimension over the test images, for a histogram."""
+    return {f"latents/{dimension:02d}": values for dimension, values in enumerate(outputs.latents.T[:MAX_HISTOGRAMS])}
+
+
+def latent_variance(outputs: Outputs) -> dict[str, float]:
+    """The variance of each latent dimension over the test images, and how many dimensions are alive."""
+    latents = outputs.latents
+    if len(latents) < 2:  # no variance
+        return {}
+    variances = {f"latents/variance/{dimension:02d}": value for dimension, value in enumerate(latents.var(0).tolist())}
+    return {"latents/alive": latents.shape[1] - dead_dimensions(latents), **variances}

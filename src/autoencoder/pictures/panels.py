@@ -1,0 +1,128 @@
+"""Panels of images: one function a subject, from a model's outputs to what loggers show and figures print."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from autoencoder.evaluation.outputs import Outputs
+from autoencoder.evaluation.samples import (
+    first_of_each_class,
+    interpolation_latents,
+    rank_by_error,
+    traversal_latents,
+)
+
+ERROR_UNIT = "mean squared error per pixel, images in [−1, 1]"
+LOW, HIGH = 0.01, 0.99  # quantiles between which a traversal moves
+FEW = 10  # images in a row where there are no classes
+MAX_VALUES = 10_000_000  # torch.quantile takes no more than 2 ** 24
+
+
+class Panel(NamedTuple):
+    """Images in rows and columns, and what is written beside them.
+
+    Attributes:
+        images: [R, N, C, H, W] in [-1, 1], C 1 or 3.
+        rows, columns: a label for each row and column; an empty one is left out.
+        rows_about, columns_about: what the labels are.
+    """
+
+    images: Tensor
+    rows: Sequence[str]
+    columns: Sequence[str]
+    rows_about: str = ""
+    columns_about: str = ""
+
+
+Panels = dict[str, Panel]  # by the tag under which a logger shows them
+
+
+def tile(images: Tensor) -> Tensor:
+    """One picture of rows and columns: [C, R H, N W] uint8 from `images` [R, N, C, H, W] in [-1, 1]."""
+    return to_pixels(images).permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """Images in [-1, 1] (values outside are clipped) as uint8 pixels 0..255, any shape."""
+    return images.add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def reconstructions(outputs: Outputs, per_class: int = 1, with_pca: bool = False) -> Panels:
+    """The first `per_class` test images of each class, a column a class, over their reconstructions.
+
+    Where there is one class, ten images.
+    Args: with_pca, a row of PCA's reconstructions below.
+    """
+    chosen, names = _examples(outputs, per_class)  # [per_class, columns]
+    models = {"reconstruction": outputs} | ({"PCA": outputs.pca} if with_pca else {})
+    parts = [outputs.originals(chosen.flatten()), *(one.reconstructions(chosen.flatten()) for one in models.values())]
+    images = torch.stack([part.unflatten(0, chosen.shape) for part in parts], dim=1).flatten(0, 1)
+    return {"reconstructions": Panel(images, ["image", *models] * len(chosen), names, columns_about="class")}
+
+
+def worst_and_median(outputs: Outputs, count: int = FEW) -> Panels:
+    """The `count` test images with the largest errors, and those in the middle: reconstructions and error maps below.
+
+    A map is the absolute error of each pixel, from black (none) over red and yellow to white (black for white).
+    """
+    panels = {}
+    groups = rank_by_error(outputs.errors, min(count, len(outputs)))
+    for name, chosen in zip(("worst", "median"), groups, strict=True):
+        images, reconstructed = outputs.originals(chosen), outputs.reconstructions(chosen)
+        maps = heat((images - reconstructed).abs().mean(1) / 2) * 2 - 1
+        rows = [images.expand_as(maps), reconstructed.expand_as(maps), maps]
+        errors = [f"{error:.3f}" for error in outputs.errors[chosen].tolist()]
+        labels = [f"{name} images", "reconstructions", "errors"]
+        panels[f"errors/{name}"] = Panel(torch.stack(rows), labels, errors, columns_about=ERROR_UNIT)
+    return panels
+
+
+def traversals(outputs: Outputs, dimensions: int = 10, steps: int = 11) -> Panels:
+    """The first test image, one latent dimension a row moved through the test images' own range.
+
+    Args: dimensions, rows, at most: those of largest variance, in their order; steps, images a row.
+    """
+    latents = outputs.latents
+    rows = latents.var(0, correction=0).argsort(descending=True)[:dimensions].sort().values
+    moved = traversal_latents(latents[: MAX_VALUES // latents.shape[1]], latents[0], steps, LOW, HIGH)[rows]
+    images = outputs.decode(moved.flatten(0, 1)).unflatten(0, (len(rows), steps))
+    ends = [f"{LOW:.0%}", *[""] * (steps - 2), f"{HIGH:.0%}"]
+    ends[steps // 2] = "halfway"
+    about = "between these quantiles of the test images' latents"
+    return {"latents/traversals": Panel(images, [str(row) for row in rows.tolist()], ends, "latent dimension", about)}
+
+
+def interpolations(outputs: Outputs, steps: int = 11) -> Panels:
+    """A row a class: decoded points on a line in the latents to the next class's first test image, both at the ends.
+
+    Where there is one class, from one image to the next; of a single test image there is nothing to show.
+    Args: steps, points a row, both ends included.
+    """
+    chosen, names = _examples(outputs, 1)
+    chosen = chosen[0]
+    if len(chosen) < 2:
+        return {}
+    ends, latents = outputs.originals(chosen), outputs.latents[chosen]
+    lines = interpolation_latents(latents, latents.roll(-1, dims=0), steps)  # [rows, steps, K]
+    between = outputs.decode(lines.flatten(0, 1)).unflatten(0, lines.shape[:2])
+    images = torch.cat([ends[:, None], between, ends.roll(-1, dims=0)[:, None]], dim=1)
+    rows = [f"{start} to {end}" for start, end in zip(names, names[1:] + names[:1], strict=True)]
+    shares = [f"{share:.3g}" for share in torch.linspace(0, 1, steps).tolist()]
+    about = "share of the way from the one latent to the other"
+    return {"latents/interpolations": Panel(images, rows, ["image", *shares, "image"], columns_about=about)}
+
+
+def heat(values: Tensor) -> Tensor:
+    """Values [B, H, W] in [0, 1] as colours [B, 3, H, W] in [0, 1]: black, red, yellow, white."""
+    return torch.stack([3 * values, 3 * values - 1, 3 * values - 2], dim=1).clamp(0, 1)
+
+
+def _examples(outputs: Outputs, per_class: int) -> tuple[Tensor, list[str]]:
+    """Indices [rows, columns] of the first test images of each class, and the columns' names."""
+    chosen = first_of_each_class(outputs.labels, per_class)
+    if chosen.shape[1] > 1:
+        return chosen, [outputs.images.classes[label] for label in outputs.labels[chosen[0]].tolist()]
+    few = torch.arange(min(FEW, len(outputs)))[None]
+    return few, [str(index) for index in few[0].tolist()]

@@ -1,0 +1,92 @@
+"""A model's outputs are what it computes, each once, and looking changes nothing."""
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import seed_everything
+
+from autoencoder import AutoencoderModule
+from autoencoder.evaluation.evaluate import evaluate
+from autoencoder.evaluation.outputs import Outputs, evaluating
+from autoencoder.evaluation.summaries import error_per_class
+from autoencoder.metrics import GROUPS
+from autoencoder.pictures.save import save_figures
+
+
+@pytest.fixture
+def module() -> AutoencoderModule:
+    return AutoencoderModule(latent_dim=3, hidden_dims=[8])
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_they_are_the_models_in_the_order_of_the_images(module, digits, split):
+    outputs = Outputs(module, digits.images).on(split)
+    images = digits.images.split(split).images(slice(None))
+    with torch.no_grad():
+        latents, reconstructions = module.encode(images), module(images)
+    torch.testing.assert_close(outputs.latents, latents, atol=1e-5, rtol=1e-5)
+    expected = (reconstructions - images).square().flatten(1).mean(1)
+    torch.testing.assert_close(outputs.errors, expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(outputs.labels, digits.images.split(split).labels)
+    some = torch.tensor([7, 3])
+    assert torch.equal(outputs.originals(some), images[some])
+    torch.testing.assert_close(outputs.reconstructions(some), reconstructions[some], atol=1e-5, rtol=1e-5)
+
+
+def test_a_few_reconstructions_need_no_pass_of_all(module, digits, passed):
+    some = torch.tensor([7, 3])
+    few = Outputs(module, digits.images).reconstructions(some)
+    assert passed == {"encode": 2, "decode": 2}
+    outputs = Outputs(module, digits.images)
+    assert outputs.errors.shape == (500,)
+    torch.testing.assert_close(outputs.reconstructions(some), few, atol=1e-5, rtol=1e-5)
+
+
+@pytest.fixture
+def passed(module, monkeypatch) -> dict[str, int]:
+    """How many images the module has encoded and decoded so far."""
+    counts = {"encode": 0, "decode": 0}
+    for name in counts:
+        own = getattr(module, name)
+
+        def counted(values, name=name, own=own):
+            counts[name] += len(values)
+            return own(values)
+
+        monkeypatch.setattr(module, name, counted)
+    return counts
+
+
+def test_each_image_passes_through_the_model_once(module, digits, passed, tmp_path):
+    """Whatever is asked of the outputs; beyond that, figures decode the few images that they show."""
+    outputs = Outputs(module, digits.images)
+    evaluate(outputs, GROUPS)
+    assert passed == {"encode": 5_000, "decode": 5_000}
+    assert len(error_per_class(outputs)) == 10
+    assert passed == {"encode": 5_000, "decode": 5_000}
+    save_figures(outputs, tmp_path)
+    assert passed["encode"] == 5_000 and passed["decode"] < 5_500
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_model_of_another_precision_computes_in_its_own(module, digits, dtype):
+    expected = Outputs(module, digits.images).errors.mean().item()
+    outputs = Outputs(module.to(dtype), digits.images)
+    assert outputs.errors.dtype == outputs.latents.dtype == torch.float32
+    assert outputs.errors.mean().item() == pytest.approx(expected, rel=0.02)
+    assert outputs.decode(outputs.latents[:2]).dtype == torch.float32
+
+
+def test_looking_leaves_modes_and_random_numbers_as_they_were():
+    module = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.BatchNorm1d(3))
+    module[1].eval()
+    seed_everything(0, verbose=False)
+    expected = torch.rand(3)
+    seed_everything(0, verbose=False)
+    with evaluating(module):
+        assert not module.training and not module[0].training
+        assert not torch.is_grad_enabled()
+        torch.rand(3)
+        np.random.rand()
+    assert module[0].training and not module[1].training
+    assert torch.equal(torch.rand(3), expected)
