@@ -18,10 +18,10 @@ from autoencoder.data.pixels import denormalize, normalize
 from autoencoder.errors import InputError
 from autoencoder.evaluation.evaluate import score_images
 from autoencoder.evaluation.latents import collect_latents
+from autoencoder.evaluation.projection import project
 from autoencoder.explorer import Precision
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.models.networks import MLPAutoencoder
-from autoencoder.pictures.latent_map import project
 from autoencoder.runs.folder import write_whole
 from autoencoder.runs.report_card import COLUMNS, ROWS
 
