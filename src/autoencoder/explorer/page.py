@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from autoencoder.data.datamodule import ImageDataModule
 from autoencoder.data.pixels import denormalize, normalize
 from autoencoder.errors import InputError
+from autoencoder.evaluation import Projection
 from autoencoder.evaluation.evaluate import score_images
 from autoencoder.evaluation.latents import collect_latents
-from autoencoder.evaluation.projection import project
+from autoencoder.evaluation.projection import MAP_IMAGES, project, spread_evenly
 from autoencoder.explorer import Precision
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.models.networks import MLPAutoencoder
+from autoencoder.pictures.style import CLASS_COLORS
 from autoencoder.runs.folder import write_whole
 from autoencoder.runs.report_card import COLUMNS, ROWS
 
@@ -34,10 +36,10 @@ ACTIVATION_NAMES: dict[type[nn.Module], str] = {
 }
 SCRIPTS = ("page.js", "network.js", "sliders.js", "drawing.js", "map.js", "gallery.js", "main.js")  # in this order
 MARKER = '<meta name="generator" content="autoencoder explorer">'  # what may be overwritten
-SAMPLES = 1_400  # test images inside the page: the default model then stays under 3 MB, at single precision too
-SAMPLE_PIXELS = SAMPLES * 784  # of larger images fewer, for the same megabyte
+SAMPLE_PIXELS = MAP_IMAGES * 784  # 3 MB for the default model, at single precision too; of larger images fewer
 WORST = 16
 CALIBRATION_IMAGES = 1_000
+TSNE_NOTE = "t-SNE keeps neighbours together; distances between groups, and what lies on a line, say little."
 
 
 def write_explorer(
@@ -46,6 +48,7 @@ def write_explorer(
     metrics: Mapping[str, Any],
     path: Path,
     precision: Precision = "half",
+    class_names: Sequence[str] = (),
 ) -> None:
     """Writes the explorer of a trained model as one file that needs nothing else.
 
@@ -58,11 +61,12 @@ def write_explorer(
         metrics: named as in `metrics.json`; what is missing is left out of the page's table.
         path: the file, in a folder that exists; a former explorer there is replaced, whole or not at all.
         precision: of the weights inside the page, `half` (16 bits) or `single` (32 bits).
+        class_names: of the labels 0, 1, …; a label without one is called by its number.
     Raises: InputError if `path` is taken by something else or its folder is missing, if the images have several
         channels, or if a weight is too large for `half`.
     """
     check_output(path)
-    page = build_page(page_data(module, datamodule, metrics, precision))
+    page = build_page(page_data(module, datamodule, metrics, precision, class_names))
     write_whole(path, page)
 
 
@@ -103,7 +107,11 @@ def build_page(data: Mapping[str, Any]) -> str:
 
 
 def page_data(
-    module: AutoencoderModule, datamodule: ImageDataModule, metrics: Mapping[str, Any], precision: Precision = "half"
+    module: AutoencoderModule,
+    datamodule: ImageDataModule,
+    metrics: Mapping[str, Any],
+    precision: Precision = "half",
+    class_names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What the page shows, as plain values and base64 text; arguments and errors as in `write_explorer`."""
     images = datamodule.images.test_images  # [N, 1, H, W] uint8
@@ -111,11 +119,9 @@ def page_data(
     module.eval().to(images.device)
     errors = score_images(module, datamodule.evaluation_batches("test")).mse.cpu()
     latents, labels = collect_latents(module.encode, datamodule.evaluation_batches("test"))
-    latents, labels = latents.cpu(), labels.cpu()
-    # Spread evenly: MNIST's first 5,000 test images are easier than its last.
-    count = min(max(SAMPLE_PIXELS // images[0].numel(), WORST), SAMPLES, len(images))
-    chosen = torch.linspace(0, len(images) - 1, count).round().long()
-    points, axes = map_points(latents)
+    latents = latents.cpu()
+    present, classes = labels.cpu().unique(return_inverse=True)  # in the page a class is its number among these
+    chosen = spread_evenly(len(images), min(max(SAMPLE_PIXELS // images[0].numel(), WORST), MAP_IMAGES))
     return {
         "title": datamodule.title,
         "height": images.shape[2],
@@ -129,13 +135,15 @@ def page_data(
         },
         "samples": {
             "pixels": _encode_bytes(images[chosen]),
-            "labels": labels[chosen].tolist(),
+            "classes": classes[chosen].tolist(),
             "errors": [round(error, 5) for error in errors[chosen].tolist()],
             "latents": _encode_bytes(latents[chosen]),
-            "points": _encode_bytes(points[chosen]),
+            "maps": _maps(latents[chosen]),
         },
-        "axes": list(axes),
-        "worst": _worst(module, images, errors, labels),
+        "start": int(errors[chosen].argsort(stable=True)[len(chosen) // 2]),  # the sample that the page opens on
+        "test_images": len(images),
+        "classes": [_class(label, class_names) for label in present.tolist()],
+        "worst": _worst(module, images, errors, classes),
         "metrics": metric_rows(metrics),
         "facts": _facts(metrics),
     }
@@ -182,11 +190,19 @@ def _calibration_images(datamodule: ImageDataModule) -> Tensor:
     return normalize(datamodule.images.train_images[datamodule.train_indices[:CALIBRATION_IMAGES]])
 
 
-def map_points(latents: Tensor) -> tuple[Tensor, tuple[str, str]]:
-    """Where the map shows `latents` [N, K]: points [N, 2], and the names of the axes; one dimension makes a line."""
-    if latents.shape[1] == 1:
-        return torch.cat([latents, torch.zeros_like(latents)], 1), ("the one latent dimension", "")
-    return project(latents, "pca")
+def _maps(latents: Tensor) -> list[dict[str, Any]]:
+    """The maps of `latents` [N, K] to choose from, the first shown first; of one dimension there is a single map."""
+    wanted: tuple[tuple[Projection, str, str], ...] = (("tsne", "t-SNE", TSNE_NOTE), ("pca", "PCA", ""))
+    maps = []
+    for projection, name, note in wanted if latents.shape[1] > 1 else wanted[1:]:
+        points, axes = project(latents, projection)
+        maps.append({"name": name, "points": _encode_bytes(points), "axes": list(axes), "note": note})
+    return maps
+
+
+def _class(label: int, names: Sequence[str]) -> dict[str, str]:
+    name = names[label] if label < len(names) else str(label)
+    return {"name": name, "color": CLASS_COLORS[label % len(CLASS_COLORS)]}
 
 
 def metric_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
@@ -215,7 +231,7 @@ def _facts(metrics: Mapping[str, Any]) -> list[str]:
     return [f"{metrics[key]:,} {words}" for key, words in facts.items() if metrics.get(key) is not None]
 
 
-def _worst(module: AutoencoderModule, images: Tensor, errors: Tensor, labels: Tensor) -> dict[str, Any]:
+def _worst(module: AutoencoderModule, images: Tensor, errors: Tensor, classes: Tensor) -> dict[str, Any]:
     indices = errors.argsort(descending=True, stable=True)[:WORST]
     pixels = images[indices.to(images.device)]
     with torch.inference_mode():
@@ -224,7 +240,7 @@ def _worst(module: AutoencoderModule, images: Tensor, errors: Tensor, labels: Te
         "pixels": _encode_bytes(pixels),
         "reconstructions": _encode_bytes(reconstructions),
         "errors": [round(error, 5) for error in errors[indices].tolist()],
-        "labels": labels[indices].tolist(),
+        "classes": classes[indices].tolist(),
         "indices": indices.tolist(),
     }
 
