@@ -225,6 +225,19 @@ def test_it_opens_on_a_test_image_of_median_error(browser, page, trained):
     assert browser.get_log("browser") == []
 
 
+@pytest.mark.parametrize("width", [320, 390, 640, 1000, 1400])
+def test_the_images_from_a_to_b_are_large_enough_to_see(browser, page, width):
+    resize(browser, width)
+    visit(browser, page)
+    script = """
+        const boxes = [...document.querySelectorAll("#strip canvas")].map((image) => image.getBoundingClientRect());
+        return boxes.map(({left, right, width, height}) => [left, right, width, height]);"""
+    boxes = browser.execute_script(script)
+    assert len(boxes) == 9
+    assert all(box[2] >= 40 and box[3] >= 40 and box[0] >= 0 and box[1] <= width for box in boxes), boxes
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
 def test_a_button_changes_the_map_and_keeps_the_points(browser, page):
     resize(browser, 1400)
     visit(browser, page)
