@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 
 from autoencoder.errors import InputError
@@ -32,10 +34,18 @@ def test_tsne_separates_the_classes_better_than_pca(run):
     assert share["tsne"] > agreement(latents, labels) - 0.1  # of all dimensions: little is lost
 
 
-def test_the_same_latents_have_the_same_points():
+def test_the_same_latents_have_the_same_points(monkeypatch):
     latents = torch.randn(100, 8, generator=torch.Generator().manual_seed(0))
     for name in ("tsne", "pca"):
-        assert torch.equal(project(latents, name)[0], project(latents.clone(), name)[0])
+        assert torch.equal(project(latents.clone(), name)[0], project(latents, name)[0])
+
+    def fit_transform(self: TSNE, values: np.ndarray) -> np.ndarray:
+        assert {pool["num_threads"] for pool in threadpool_info()} == {1}  # their number changes the points
+        return values[:, :2]
+
+    monkeypatch.setattr(TSNE, "fit_transform", fit_transform)
+    with threadpool_limits(2):
+        project(latents, "tsne")
 
 
 def test_pca_is_scikit_learns():

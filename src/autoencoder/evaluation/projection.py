@@ -8,7 +8,7 @@ from torch import Tensor
 from autoencoder.errors import InputError
 from autoencoder.evaluation import Projection
 
-MAP_IMAGES = 1_300  # at most in a map: t-SNE takes 2.4 s for them on two cores, 26 s for MNIST's 10,000 test images
+MAP_IMAGES = 1_300  # at most in a map: t-SNE takes 3.5 s for them on one core, 45 s for all 10,000 of MNIST
 PERPLEXITY = 30.0  # of t-SNE: about how many neighbours of a point count; fewer points take a third of their number
 
 
@@ -32,7 +32,7 @@ def check_projection(projection: Projection) -> None:
 
 
 def project(latents: Tensor, projection: Projection) -> tuple[Tensor, tuple[str, str]]:
-    """Where a map shows `latents`; the same latents have the same points, on the same number of threads.
+    """Where a map shows `latents`; the same latents have the same points, whatever the number of threads.
 
     Args:
         latents: [N, K] on the CPU, N and K at least 1; a single dimension is shown as a line.
@@ -59,6 +59,7 @@ def project(latents: Tensor, projection: Projection) -> tuple[Tensor, tuple[str,
 def _tsne(latents: Tensor) -> Tensor:
     """Points [N, 2] of t-SNE, started from principal components; all at 0 if all latents are the same."""
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     offsets = latents.double() - latents[0].double()
     largest = offsets.abs().max()
@@ -66,7 +67,10 @@ def _tsne(latents: Tensor) -> Tensor:
         return torch.zeros(len(latents), 2)
     perplexity = min(PERPLEXITY, (len(latents) - 1) / 3)
     # The scale makes no difference to t-SNE, but its distances would overflow at 1e19.
-    points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform((offsets / largest).float().numpy())
+    scaled = (offsets / largest).float().numpy()
+    # One thread: two save a second, but take ten times as long where other processes run, and give other points.
+    with threadpool_limits(1):
+        points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(scaled)
     return torch.from_numpy(points)
 
 
