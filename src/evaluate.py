@@ -5,9 +5,9 @@ from typing import Any
 
 from autoencoder.cli.command import command
 from autoencoder.cli.process import imports_done
+from autoencoder.evaluation import Projection
 from autoencoder.limits import Text
 from autoencoder.metrics import GROUPS, MetricName
-from autoencoder.pictures import Projection
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def evaluate(
     folder = RunFolder(paths["output_dir"])
     folder.metrics.unlink(missing_ok=True)  # of a former evaluation: it marks a job as finished
     if figures:
-        from autoencoder.pictures.latent_map import check_projection
+        from autoencoder.evaluation.projection import check_projection
 
         check_projection(projection)  # before the minutes, not after
     module, datamodule = restore(ckpt_path, data_dir)

@@ -139,7 +139,7 @@ def test_a_checkpoint_that_is_not_there(tmp_path):
     [
         ("metrics=[mse,fid]", "metrics must be 'mse', 'sse', 'psnr', 'ssim', 'knn', 'probe', 'latents' or 'per_class'"),
         ("metrics=mse", "metrics must be a list: [mse], got 'mse'"),
-        ("projection=tsne", "projection must be 'pca' or 'umap', got 'tsne'"),
+        ("projection=mds", "projection must be 'tsne', 'pca' or 'umap', got 'mds'"),
         ("trainer.devices=2", "; trainer is a setting of train.py, here the checkpoint brings its own"),
         (
             "logs/train/latest",

@@ -1,5 +1,6 @@
 """The explorer in a real browser without network: it computes what torch does, and answers every gesture."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -13,9 +14,10 @@ from conftest import ROOT, call, read_metrics, refuse_here
 from torch import nn
 
 import explore
-from autoencoder import AutoencoderModule
+from autoencoder import AutoencoderModule, ImageDataModule
 from autoencoder.errors import InputError
 from autoencoder.evaluation.outputs import Outputs
+from autoencoder.evaluation.projection import MAP_IMAGES
 from autoencoder.explorer.page import (
     MARKER,
     SCRIPTS,
@@ -26,6 +28,7 @@ from autoencoder.explorer.page import (
     page_data,
     write_explorer,
 )
+from autoencoder.pictures.style import CLASS_COLORS
 from autoencoder.runs.checkpoints import restore
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the explorer's page needs selenium: make setup")
@@ -36,10 +39,10 @@ FLAGS = (
 )
 PIXELS = """
     const copy = document.createElement("canvas");
-    copy.width = copy.height = 28;
+    copy.width = copy.height = arguments[1];
     const context = copy.getContext("2d", {willReadFrequently: true});
     context.drawImage(document.getElementById(arguments[0]), 0, 0);
-    return [...context.getImageData(0, 0, 28, 28).data];"""
+    return [...context.getImageData(0, 0, arguments[1], arguments[1]).data];"""
 NO_FIGURES: dict[str, float] = {}
 
 
@@ -84,8 +87,9 @@ def visit(browser, page: Path) -> None:
     browser.get(page.as_uri())
 
 
-def pixels_of(browser, name: str) -> list[int]:
-    return browser.execute_script(PIXELS, name)
+def pixels_of(browser, name: str, size: int = 28) -> list[int]:
+    """Red, green, blue and opacity of each pixel of a canvas's upper left corner of `size` x `size`."""
+    return browser.execute_script(PIXELS, name, size)
 
 
 def key(browser, name: str, *keys: str) -> None:
@@ -116,6 +120,7 @@ def test_it_fits_any_width_without_error_or_request(browser, page, width, scheme
 def test_a_slider_changes_the_image_and_reset_restores_it(browser, page):
     resize(browser, 1400)
     visit(browser, page)
+    browser.find_element("id", "reset").click()
     mean = pixels_of(browser, "digit")
     key(browser, "z3", *["\ue014"] * 40)  # right arrow
     assert pixels_of(browser, "digit") != mean
@@ -196,10 +201,115 @@ def test_each_gesture_answers_within_a_frame(browser, digits, tmp_path):
     assert max(medians.values()) < 16, medians
 
 
+def test_it_opens_on_a_test_image_of_median_error(browser, page, trained):
+    visit(browser, page)
+    pixels = torch.tensor(pixels_of(browser, "origin-image")).view(28, 28, 4)[..., 0].byte()
+    [index] = (trained.split.pixels[:, 0] == pixels).flatten(1).all(1).nonzero().flatten().tolist()
+    images, latents, errors = trained.split.images(slice(None)), trained.latents, trained.errors
+    decoded = trained.decode(latents[index : index + 1]).flatten()
+    assert errors[index].item() == pytest.approx(errors.median().item(), rel=0.01)
+    text = f"a test image of class {trained.labels[index]}, mse {errors[index]:.3f}"
+    assert browser.find_element("id", "origin-text").text.startswith(text)
+    on_sliders = browser.execute_script("return [...document.querySelectorAll('.slider output')].map((o) => +o.value)")
+    assert on_sliders == pytest.approx(latents[index].tolist(), abs=0.02)
+    for name, expected in (("digit", decoded), ("redrawn", decoded), ("drawn", images[index].flatten())):
+        shown = torch.tensor(pixels_of(browser, name)).view(-1, 4)[:, 0] / 127.5 - 1
+        assert (shown - expected).abs().max() < 0.02, name
+    assert f"{errors[index]:.3f}" in browser.find_element("id", "drawing-error").text
+    on_pad = torch.tensor(pixels_of(browser, "pad", 280)).view(280, 280, 4)[5::10, 5::10, 0].byte()
+    assert torch.equal(on_pad, pixels)
+    key(browser, "pad", " ")  # the first stroke is on an empty pad
+    wait(browser, f"return !document.getElementById('drawing-error').textContent.includes('{errors[index]:.3f}')")
+    assert sum(pixels_of(browser, "pad", 280)[::4]) < 255 * 500  # a dot of the pen, 22 pixels wide
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("width", [320, 390, 640, 1000, 1400])
+def test_the_images_from_a_to_b_are_large_enough_to_see(browser, page, width):
+    resize(browser, width)
+    visit(browser, page)
+    script = """
+        const boxes = [...document.querySelectorAll("#strip canvas")].map((image) => image.getBoundingClientRect());
+        return boxes.map(({left, right, width, height}) => [left, right, width, height]);"""
+    boxes = browser.execute_script(script)
+    assert len(boxes) == 9
+    assert all(box[2] >= 40 and box[3] >= 40 and box[0] >= 0 and box[1] <= width for box in boxes), boxes
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_a_button_changes_the_map_and_keeps_the_points(browser, page):
+    resize(browser, 1400)
+    visit(browser, page)
+    tsne, pca = browser.find_elements("css selector", "#projections button")
+    assert (tsne.text, pca.text) == ("t-SNE", "PCA")
+    assert browser.find_element("id", "map-title").text == "Map of 500 test images"
+    maps = []
+    for button in (tsne, pca, tsne):
+        button.click()
+        other = pca if button is tsne else tsne
+        assert (button.get_attribute("aria-pressed"), other.get_attribute("aria-pressed")) == ("true", "false")
+        assert ("t-SNE 1" if button is tsne else "first principal") in browser.find_element("id", "axes").text
+        maps.append(pixels_of(browser, "map-canvas", 280))
+    assert maps[0] == maps[2] != maps[1]
+    assert browser.find_element("id", "position").is_enabled()  # A and B stay chosen
+    key(browser, "map-canvas", "\ue014")
+    assert browser.find_element("id", "tip").is_displayed()
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_classes_have_their_names_and_the_colours_of_the_figures(browser, trained, tmp_path, scheme):
+    names = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag"]
+    named = dataclasses.replace(trained.images, class_names=tuple(names))
+    write_explorer(Outputs(trained.model, named), NO_FIGURES, tmp_path / "page.html")
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    resize(browser, 390)
+    visit(browser, tmp_path / "page.html")
+    names.append("9")  # a class without a name
+    script = """
+        const entries = [...document.querySelectorAll("#legend li")];
+        return entries.map((entry) => [entry.textContent, entry.querySelector(".swatch").style.backgroundColor]);"""
+    rgb = [f"rgb({', '.join(str(int(color[at : at + 2], 16)) for at in (1, 3, 5))})" for color in CLASS_COLORS]
+    assert browser.execute_script(script) == [list(pair) for pair in zip(names, rgb, strict=True)]
+    key(browser, "map-canvas", "\ue014")
+    assert any(f"class {name}, mse" in browser.find_element("id", "tip-text").text for name in names)
+    assert any(f"class {name}, mse" in browser.find_element("id", "origin-text").text for name in names)
+    captions = [figure.text for figure in browser.find_elements("css selector", "#worst-list figcaption")]
+    assert all(any(text.startswith(f"{name} · ") for name in names) for text in captions)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    colors = {(red, green, blue) for red, green, blue, alpha in painted(browser) if alpha > 200}
+    for color in CLASS_COLORS:
+        expected = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+        assert any(max(abs(a - b) for a, b in zip(one, expected, strict=True)) <= 2 for one in colors), color
+
+
+def painted(browser) -> list[list[int]]:
+    """The colours, red, green, blue and opacity, of the map's pixels; each once."""
+    script = """
+        const map = document.getElementById("map-canvas");
+        const pixels = new Uint32Array(map.getContext("2d").getImageData(0, 0, map.width, map.height).data.buffer);
+        return [...new Set(pixels)].map((pixel) => [0, 8, 16, 24].map((shift) => (pixel >>> shift) & 255));"""
+    return browser.execute_script(script)
+
+
+def test_labels_may_be_any_whole_numbers(trained):
+    far = ImageDataModule.from_arrays(
+        trained.images.train.pixels[:300].numpy(),
+        trained.images.test.pixels[:20].numpy(),
+        test_labels=torch.tensor([7, 1_000_000] * 10).numpy(),
+        val_size=50,
+    )
+    data = page_data(Outputs(trained.model, far.images), NO_FIGURES)
+    assert [one["name"] for one in data["classes"]] == ["7", "1000000"]
+    assert data["samples"]["classes"] == [0, 1] * 10
+
+
 def test_a_drawing_is_encoded_and_decoded_as_one_draws(browser, page):
     visit(browser, page)
+    browser.find_element("id", "clear").click()
+    wait(browser, "return document.getElementById('drawing-error').textContent === '–'")
     blank = pixels_of(browser, "redrawn")
-    assert browser.find_element("id", "drawing-error").text == "–"
     pen = webdriver.ActionChains(browser, duration=20)
     pad = browser.find_element("id", "pad")
     browser.execute_script("arguments[0].scrollIntoView()", pad)
@@ -290,6 +400,7 @@ def test_another_network_gets_what_needs_no_forward_pass(browser, trained, tmp_p
         if section.is_displayed()
     }
     assert shown == {"map", "worst", "figures"}
+    assert not browser.find_element("id", "projections").is_displayed()  # one dimension has one map
     key(browser, "map-canvas", "\ue014", "\ue007")
     assert browser.find_element("id", "tip").is_displayed()
     assert browser.execute_script("return window.explorer") is None
@@ -300,7 +411,7 @@ def test_another_network_gets_what_needs_no_forward_pass(browser, trained, tmp_p
 @pytest.mark.parametrize("precision", ["half", "single"])
 def test_the_default_model_takes_3_mb_at_most(digits, precision):
     data = page_data(Outputs(AutoencoderModule(), digits.images), NO_FIGURES, precision)
-    full = 1_400 / len(data["samples"]["labels"])  # MNIST fills the page with more samples than these 500
+    full = MAP_IMAGES / len(data["samples"]["classes"])  # MNIST fills the page with more samples than these 500
     samples = sum(len(json.dumps(part)) for part in data["samples"].values())
     assert len(build_page(data)) + samples * (full - 1) <= 3e6
 

@@ -1,23 +1,19 @@
 """Each figure has its labels, its title and its content, on paper as on screen."""
 
 import re
-import sys
 import zlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
 
 from autoencoder import AutoencoderModule, pictures
-from autoencoder.errors import InputError
 from autoencoder.evaluation.outputs import Outputs
-from autoencoder.pictures.latent_map import project
+from autoencoder.pictures import latent_map
 from autoencoder.runs.checkpoints import restore
 from autoencoder.runs.history import read_history
 
@@ -140,36 +136,12 @@ def test_curves_are_the_files_beside_the_lines_of_test_and_pca(model, drawn, run
     )
 
 
-def test_the_map_is_scikit_learns_pca():
-    from sklearn.decomposition import PCA
-
-    latents = torch.randn(200, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 5, 2, 3, 1])
-    points, labels = project(latents, "pca")
-    reference = PCA(2).fit(latents.numpy())
-    np.testing.assert_allclose(points.abs(), np.abs(reference.transform(latents.numpy())), atol=1e-4)
-    assert f"({reference.explained_variance_ratio_[0]:.0%} of the variance)" in labels[0]
-    with pytest.raises(ValueError, match="at least 2 dimensions"):
-        project(latents[:, :1], "pca")
-
-
-def test_umap_that_is_not_installed_is_an_error_with_its_remedy(monkeypatch):
-    monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(InputError, match="pip install umap-learn, or take projection=pca"):
-        project(torch.rand(9, 3), "umap")
-
-
-def test_umap_that_is_installed_is_used(monkeypatch):
-    class UMAP:
-        def __init__(self, random_state):
-            assert random_state == 0  # the same map each time
-
-        def fit_transform(self, latents):
-            return latents[:, :2]
-
-    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=UMAP))
-    latents = torch.rand(9, 3)
-    points, labels = project(latents, "umap")
-    assert torch.equal(points, latents[:, :2]) and labels[0].startswith("UMAP")
+def test_the_map_says_how_many_images_it_shows(model, drawn, monkeypatch):
+    assert drawn["latent_map"].get_suptitle().startswith("Map of the latents of 500 test images\n")
+    monkeypatch.setattr(latent_map, "MAP_IMAGES", 50)
+    figure = pictures.draw_latent_map(model, projection="pca")
+    assert figure.get_suptitle().startswith("Map of the latents of 50 of 500 test images\n")
+    assert len(figure.axes[0].collections[0].get_offsets()) == 50
 
 
 def test_errors_that_hardly_fall_are_on_a_linear_axis_with_numbers(model):

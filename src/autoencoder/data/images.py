@@ -61,14 +61,14 @@ class ImageSet:
     Attributes:
         name: what records call it, `mnist`.
         title: what people read, `MNIST`.
-        classes: the name of each class, by label.
+        class_names: by label; empty where classes have no names but their labels.
         train, val, test: the splits; `val` may hold no images.
         fingerprint: tells these images from others, see `fingerprint_of`.
     """
 
     name: str
     title: str
-    classes: tuple[str, ...]
+    class_names: tuple[str, ...]
     train: Split
     val: Split
     test: Split
@@ -79,6 +79,10 @@ class ImageSet:
         """Channels, height and width."""
         channels, height, width = self.test.pixels.shape[1:]
         return channels, height, width
+
+    def class_name(self, label: int) -> str:
+        """What people call a class: its name, or else its label."""
+        return self.class_names[label] if label < len(self.class_names) else str(label)
 
     def split(self, name: SplitName) -> Split:
         return {"train": self.train, "val": self.val, "test": self.test}[name]
@@ -107,11 +111,10 @@ def split_images(loaded: LoadedImages, val_size: int | None = None) -> ImageSet:
     stratified = loaded.name == "mnist_5k"
     order = torch.arange(count) if stratified else torch.randperm(count, generator=_generator())
     train, val = order.split([count - val_size, val_size])
-    highest = int(max(labels.max() for labels in (loaded.train_labels, loaded.test_labels)))
     return ImageSet(
         loaded.name,
         TITLES.get(loaded.name, loaded.name),
-        CLASS_NAMES.get(loaded.name) or tuple(str(label) for label in range(highest + 1)),
+        CLASS_NAMES.get(loaded.name, ()),
         Split(loaded.train_images[train], loaded.train_labels[train]),
         Split(loaded.train_images[val], loaded.train_labels[val]),
         Split(loaded.test_images, loaded.test_labels),

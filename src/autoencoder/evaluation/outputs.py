@@ -10,7 +10,9 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from autoencoder.data.images import EVAL_BATCH_SIZE, ImageSet, SplitName
+from autoencoder.evaluation import Projection
 from autoencoder.evaluation.pca import PCA, fit_pca
+from autoencoder.evaluation.projection import project
 from autoencoder.metrics import METRICS
 from autoencoder.metrics.classes import Latents
 from autoencoder.models.module import AutoencoderModule
@@ -37,6 +39,7 @@ class Outputs:
         self.split = images.split(split)
         self._latents: Tensor | None = None
         self._scores: dict[str, Tensor] = {}
+        self._maps: dict[tuple[Projection, tuple[int, ...]], tuple[Tensor, tuple[str, str]]] = {}
         self._other_splits: dict[SplitName, Outputs] = {}
 
     def __len__(self) -> int:
@@ -95,6 +98,13 @@ class Outputs:
         if split not in self._other_splits:
             self._other_splits[split] = Outputs(self.model, self.images, split)
         return self._other_splits[split]
+
+    def map(self, projection: Projection, chosen: Tensor) -> tuple[Tensor, tuple[str, str]]:
+        """Where a map shows the latents of the chosen images: points [B, 2] and the axes' names, see `project`."""
+        key = (projection, tuple(chosen.tolist()))
+        if key not in self._maps:
+            self._maps[key] = project(self.latents[chosen], projection)
+        return self._maps[key]
 
     @cached_property
     def pca(self) -> "Outputs":

@@ -12,7 +12,7 @@ MAX_HISTOGRAMS = 32  # a wider bottleneck shows its first dimensions
 def error_per_class(outputs: Outputs) -> dict[str, float]:
     """The mean squared error of the test images of each class."""
     means = mean_of_each_class(outputs.errors, outputs.labels)
-    return {f"test/mse_of_class/{outputs.images.classes[label]}": mean for label, mean in means.items()}
+    return {f"test/mse_of_class/{outputs.images.class_name(label)}": mean for label, mean in means.items()}
 
 
 def latent_histograms(outputs: Outputs) -> dict[str, Tensor]:

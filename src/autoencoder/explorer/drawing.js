@@ -61,13 +61,17 @@ function startDrawing(network, sliders) {
   let image = new Float32Array(IMAGE_SIZE).fill(-1);
   let latent = null;
   let pending = false;
+  let untouched = true; // the pad still shows the test image that the page opens on
 
   function update() {
     pending = false;
     const ink = inkOf(context);
-    image = centreInk(ink);
+    reconstruct(centreInk(ink), !measureInk(ink));
+  }
+
+  function reconstruct(seen, empty) {
+    image = seen;
     paintImage(element("drawn"), image);
-    const empty = !measureInk(ink);
     latent = network.encode(image);
     const decoded = network.decode(latent);
     paintImage(element("redrawn"), empty ? image : decoded);
@@ -85,6 +89,7 @@ function startDrawing(network, sliders) {
   }
 
   function line(from, to) {
+    if (untouched) clear();
     context.strokeStyle = "#fff";
     context.lineWidth = PEN_WIDTH;
     context.lineCap = context.lineJoin = "round";
@@ -96,9 +101,22 @@ function startDrawing(network, sliders) {
   }
 
   function clear() {
+    untouched = false;
     context.fillStyle = "#000";
     context.fillRect(0, 0, PAD_SIZE, PAD_SIZE);
     schedule();
+  }
+
+  // Puts a test image on the pad; the encoder sees it as it is, not centred again.
+  function showSample(index) {
+    const pixels = document.createElement("canvas");
+    paintPixels(pixels, samples.image(index));
+    const scale = PAD_SIZE / Math.max(data.width, data.height);
+    const [width, height] = [data.width * scale, data.height * scale];
+    context.fillRect(0, 0, PAD_SIZE, PAD_SIZE);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(pixels, (PAD_SIZE - width) / 2, (PAD_SIZE - height) / 2, width, height);
+    reconstruct(normalize(samples.image(index)), false);
   }
 
   function place(event) {
@@ -150,8 +168,8 @@ function startDrawing(network, sliders) {
 
   element("clear").addEventListener("click", clear);
   element("to-sliders").addEventListener("click", () => {
-    sliders.show(latent, image.map((value) => (value + 1) * 127.5), "your drawing");
+    sliders.show(latent, image.map((value) => (value + 1) * 127.5), untouched ? "the test image on the drawing area" : "your drawing");
     element("sliders").scrollIntoView({ block: "nearest" });
   });
-  clear();
+  showSample(data.start);
 }

@@ -1,17 +1,18 @@
 // The worst reconstructions, and the table of figures.
 function showWorst() {
-  const { pixels, reconstructions, errors, labels, indices } = data.worst;
+  const { pixels, reconstructions, errors, classes, indices } = data.worst;
   const [above, below] = [decodeBase64(pixels), decodeBase64(reconstructions)];
-  labels.forEach((label, number) => {
+  classes.forEach((each, number) => {
+    const name = className(each);
     const figure = create("figure");
     for (const [values, what] of [[above, "test image"], [below, "its reconstruction"]]) {
       const canvas = create("canvas", "", "pixels");
       canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `${what}, class ${label}, number ${indices[number]}`);
+      canvas.setAttribute("aria-label", `${what}, class ${name}, number ${indices[number]}`);
       paintPixels(canvas, values.subarray(number * IMAGE_SIZE, (number + 1) * IMAGE_SIZE));
       figure.append(canvas);
     }
-    figure.append(create("figcaption", `${label} · ${errors[number].toFixed(3)}`));
+    figure.append(create("figcaption", `${name} · ${errors[number].toFixed(3)}`));
     element("worst-list").append(figure);
   });
 }

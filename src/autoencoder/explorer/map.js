@@ -9,15 +9,27 @@ function startMap(network) {
   let current = -1; // the sample under the pointer or the keyboard
   let size = { width: 0, height: 0 }; // in CSS pixels; none until laid out
   const places = new Float32Array(2 * samples.count); // in CSS pixels
+  let points = null; // of the map shown, in its own units: x and y of each sample
+  let bounds = []; // of its two axes
 
-  const bounds = [0, 1].map((axis) => {
-    const values = samples.points.filter((_, index) => index % 2 === axis);
-    const [low, high] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
-    return { low, range: Math.max(high - low, 1e-6) };
-  });
   const styleValue = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
   const place = (index) => [places[2 * index], places[2 * index + 1]];
-  const describe = (index) => `class ${samples.labels[index]}, mse ${samples.errors[index].toFixed(4)}`;
+  const describe = (index) => `class ${className(samples.classes[index])}, mse ${samples.errors[index].toFixed(4)}`;
+
+  // Shows one of the page's maps: the points chosen stay chosen, in their new places.
+  function choose(map) {
+    points = decodeFloats(map.points);
+    bounds = [0, 1].map((axis) => {
+      const values = points.filter((_, index) => index % 2 === axis);
+      const [low, high] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
+      return { low, range: Math.max(high - low, 1e-6) };
+    });
+    const [across, up] = map.axes;
+    element("axes").textContent = `Across: ${across}. ${up ? `Up: ${up}. ` : ""}${map.note}`;
+    for (const button of element("projections").children) button.ariaPressed = String(button.textContent === map.name);
+    moveTo(-1);
+    layOut();
+  }
 
   // Fits the map to its box, and draws all points once, on a canvas of their own.
   function layOut() {
@@ -29,17 +41,18 @@ function startMap(network) {
       each.height = Math.round(size.height * ratio);
       each.getContext("2d").setTransform(ratio, 0, 0, ratio, 0, 0);
     }
-    const colors = Array.from({ length: 10 }, (_, label) => styleValue(`--class-${label}`));
     const brush = background.getContext("2d");
     brush.globalAlpha = 0.8;
+    brush.strokeStyle = styleValue("--rim");
     for (let index = 0; index < samples.count; index++) {
-      const [x, y] = [0, 1].map((axis) => (samples.points[2 * index + axis] - bounds[axis].low) / bounds[axis].range);
+      const [x, y] = [0, 1].map((axis) => (points[2 * index + axis] - bounds[axis].low) / bounds[axis].range);
       places[2 * index] = margin + x * (size.width - 2 * margin);
       places[2 * index + 1] = size.height - margin - y * (size.height - 2 * margin);
-      brush.fillStyle = colors[samples.labels[index] % 10];
+      brush.fillStyle = data.classes[samples.classes[index]].color;
       brush.beginPath();
       brush.arc(...place(index), 3, 0, 2 * Math.PI);
       brush.fill();
+      brush.stroke();
     }
     redraw();
   }
@@ -172,11 +185,21 @@ function startMap(network) {
   canvas.addEventListener("blur", () => moveTo(-1));
   element("position").addEventListener("input", walk);
 
-  element("axes").textContent = data.axes[1] ? `Across: ${data.axes[0]}. Up: ${data.axes[1]}.` : `Across: ${data.axes[0]}.`;
-  for (const label of [...new Set(samples.labels)].sort((a, b) => a - b)) {
-    const entry = create("li", String(label));
+  const ofAll = samples.count < data.test_images ? ` of ${data.test_images.toLocaleString("en")}` : "";
+  element("map-title").textContent = `Map of ${samples.count.toLocaleString("en")}${ofAll} test images`;
+  const maps = data.samples.maps;
+  element("projections").hidden = maps.length < 2;
+  for (const map of maps) {
+    const button = create("button", map.name);
+    button.type = "button";
+    button.addEventListener("click", () => choose(map));
+    element("projections").append(button);
+  }
+  choose(maps[0]);
+  for (const { name, color } of data.classes) {
+    const entry = create("li", name);
     const swatch = create("span", "", "swatch");
-    swatch.style.background = `var(--class-${label % 10})`;
+    swatch.style.background = color;
     entry.prepend(swatch);
     element("legend").append(entry);
   }
@@ -184,8 +207,8 @@ function startMap(network) {
     element("map-hint").textContent =
       "Click two points, or step with the arrow keys and choose with Enter, to walk from one digit to the other.";
     for (let step = 0; step < STEPS; step++) element("strip").append(create("canvas", "", "pixels"));
-    const second = samples.labels.findIndex((label) => label !== samples.labels[0]);
-    ends.push(0);
+    const second = samples.classes.findIndex((each) => each !== samples.classes[data.start]);
+    ends.push(data.start);
     pick(Math.max(second, 0));
   }
   new ResizeObserver(layOut).observe(canvas);

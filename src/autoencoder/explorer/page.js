@@ -19,15 +19,17 @@ function decodeBase64(text) {
 const decodeFloats = (text) => new Float32Array(decodeBase64(text).buffer);
 
 const samples = {
-  count: data.samples.labels.length,
-  labels: data.samples.labels,
+  count: data.samples.classes.length,
+  classes: data.samples.classes,
   errors: data.samples.errors,
   pixels: decodeBase64(data.samples.pixels),
   latents: decodeFloats(data.samples.latents),
-  points: decodeFloats(data.samples.points),
   image: (index) => samples.pixels.subarray(index * IMAGE_SIZE, (index + 1) * IMAGE_SIZE),
   latent: (index) => samples.latents.subarray(index * data.latent_dim, (index + 1) * data.latent_dim),
 };
+
+// What a class, given by its number in the page, is called.
+const className = (number) => data.classes[number].name;
 
 // Pixels 0..255 as the model's numbers in [-1, 1].
 const normalize = (pixels) => Float32Array.from(pixels, (pixel) => pixel / 127.5 - 1);

@@ -14,13 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from autoencoder.errors import InputError
+from autoencoder.evaluation import Projection
 from autoencoder.evaluation.outputs import Outputs
+from autoencoder.evaluation.projection import MAP_IMAGES, spread_evenly
 from autoencoder.explorer import Precision
 from autoencoder.metrics import METRICS, MODELS, formatted, measured_in
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.models.networks import MLPAutoencoder
-from autoencoder.pictures.latent_map import project
 from autoencoder.pictures.panels import to_pixels
+from autoencoder.pictures.style import CLASS_COLORS
 from autoencoder.runs.folder import write_whole
 
 DTYPES = {"half": torch.float16, "single": torch.float32}
@@ -32,10 +34,10 @@ ACTIVATION_NAMES: dict[type[nn.Module], str] = {
 }
 SCRIPTS = ("page.js", "network.js", "sliders.js", "drawing.js", "map.js", "gallery.js", "main.js")  # in this order
 MARKER = '<meta name="generator" content="autoencoder explorer">'  # what may be overwritten
-SAMPLES = 1_400  # test images inside the page: the default model then stays under 3 MB, at single precision too
-SAMPLE_PIXELS = SAMPLES * 784  # of larger images fewer, for the same megabyte
+SAMPLE_PIXELS = MAP_IMAGES * 784  # 3 MB for the default model, at single precision too; of larger images fewer
 WORST = 16
 CALIBRATION_IMAGES = 1_000
+TSNE_NOTE = "t-SNE keeps neighbours together; distances between groups, and what lies on a line, say little."
 
 
 def write_explorer(
@@ -102,11 +104,9 @@ def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision
     """What the page shows, as plain values and base64 text; arguments and errors as in `write_explorer`."""
     check_explorable(outputs.images.image_shape)
     images = outputs.split.pixels  # [N, 1, H, W] uint8
-    latents, labels, errors = outputs.latents, outputs.labels, outputs.errors
-    # Spread evenly: MNIST's first 5,000 test images are easier than its last.
-    count = min(max(SAMPLE_PIXELS // images[0].numel(), WORST), SAMPLES, len(images))
-    chosen = torch.linspace(0, len(images) - 1, count).round().long()
-    points, axes = map_points(latents)
+    latents, errors = outputs.latents, outputs.errors
+    present, classes = outputs.labels.unique(return_inverse=True)  # in the page a class is its number among these
+    chosen = spread_evenly(len(images), min(max(SAMPLE_PIXELS // images[0].numel(), WORST), MAP_IMAGES))
     return {
         "title": outputs.images.title,
         "height": images.shape[2],
@@ -120,13 +120,15 @@ def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision
         },
         "samples": {
             "pixels": _encode_bytes(images[chosen.to(images.device)]),
-            "labels": labels[chosen].tolist(),
+            "classes": classes[chosen].tolist(),
             "errors": [round(error, 5) for error in errors[chosen].tolist()],
             "latents": _encode_bytes(latents[chosen]),
-            "points": _encode_bytes(points[chosen]),
+            "maps": _maps(outputs, chosen),
         },
-        "axes": list(axes),
-        "worst": _worst(outputs),
+        "start": int(errors[chosen].argsort(stable=True)[len(chosen) // 2]),  # the sample that the page opens on
+        "test_images": len(images),
+        "classes": [_class(label, outputs) for label in present.tolist()],
+        "worst": _worst(outputs, classes),
         "metrics": metric_rows(metrics),
         "facts": _facts(metrics),
     }
@@ -169,11 +171,18 @@ def network_data(module: nn.Module, images: Tensor, precision: Precision) -> dic
     return {"precision": precision, **layers, "weights": _encode_bytes(weights)}
 
 
-def map_points(latents: Tensor) -> tuple[Tensor, tuple[str, str]]:
-    """Where the map shows `latents` [N, K]: points [N, 2], and the names of the axes; one dimension makes a line."""
-    if latents.shape[1] == 1:
-        return torch.cat([latents, torch.zeros_like(latents)], 1), ("the one latent dimension", "")
-    return project(latents, "pca")
+def _maps(outputs: Outputs, chosen: Tensor) -> list[dict[str, Any]]:
+    """The maps of the chosen latents, the first shown first; of one dimension there is a single map."""
+    wanted: tuple[tuple[Projection, str, str], ...] = (("tsne", "t-SNE", TSNE_NOTE), ("pca", "PCA", ""))
+    maps = []
+    for projection, name, note in wanted if outputs.latents.shape[1] > 1 else wanted[1:]:
+        points, axes = outputs.map(projection, chosen)
+        maps.append({"name": name, "points": _encode_bytes(points), "axes": list(axes), "note": note})
+    return maps
+
+
+def _class(label: int, outputs: Outputs) -> dict[str, str]:
+    return {"name": outputs.images.class_name(label), "color": CLASS_COLORS[label % len(CLASS_COLORS)]}
 
 
 def metric_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
@@ -194,13 +203,13 @@ def _facts(metrics: Mapping[str, Any]) -> list[str]:
     return [f"{metrics[key]:,} {words}" for key, words in facts.items() if metrics.get(key) is not None]
 
 
-def _worst(outputs: Outputs) -> dict[str, Any]:
+def _worst(outputs: Outputs, classes: Tensor) -> dict[str, Any]:
     indices = outputs.errors.argsort(descending=True, stable=True)[:WORST]
     return {
         "pixels": _encode_bytes(to_pixels(outputs.originals(indices))),
         "reconstructions": _encode_bytes(to_pixels(outputs.reconstructions(indices))),
         "errors": [round(error, 5) for error in outputs.errors[indices].tolist()],
-        "labels": outputs.labels[indices].tolist(),
+        "classes": classes[indices].tolist(),
         "indices": indices.tolist(),
     }
 

@@ -50,16 +50,18 @@ function startSliders(network) {
     announce(text ? `On the sliders: ${text}` : "The sliders are at the mean of the test images");
   }
 
-  for (let index = 0; index < data.latent_dim; index++) addSlider(index);
-  element("reset").addEventListener("click", () => show(data.range.mean));
-  element("random").addEventListener("click", () => {
-    const index = Math.floor(Math.random() * samples.count);
+  // Puts a test image's latent on the sliders.
+  function showSample(index) {
     const pixels = samples.image(index);
     const image = normalize(pixels);
     const values = network.encode(image);
     const error = meanSquaredError(image, network.decode(values));
-    show(values, pixels, `a test image of class ${samples.labels[index]}, mse ${error.toFixed(4)}`);
-  });
-  show(data.range.mean);
+    show(values, pixels, `a test image of class ${className(samples.classes[index])}, mse ${error.toFixed(4)}`);
+  }
+
+  for (let index = 0; index < data.latent_dim; index++) addSlider(index);
+  element("reset").addEventListener("click", () => show(data.range.mean));
+  element("random").addEventListener("click", () => showSample(Math.floor(Math.random() * samples.count)));
+  showSample(data.start);
   return { show };
 }

@@ -11,9 +11,7 @@ when first used, so that a training run need not import matplotlib.
 """
 
 from importlib import import_module
-from typing import Any, Literal
-
-Projection = Literal["pca", "umap"]  # of the map of the latents
+from typing import Any
 
 _HOMES = {
     "draw_class_errors": "charts",

@@ -49,7 +49,7 @@ def draw_class_errors(outputs: Outputs) -> Figure:
     axes = figure.subplots()
     boxes = axes.boxplot(
         [errors[labels == label].numpy() for label in classes],
-        tick_labels=[outputs.images.classes[label] for label in classes],
+        tick_labels=[outputs.images.class_name(label) for label in classes],
         whis=(5, 95),
         showfliers=False,
         showmeans=True,

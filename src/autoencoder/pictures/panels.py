@@ -123,6 +123,6 @@ def _examples(outputs: Outputs, per_class: int) -> tuple[Tensor, list[str]]:
     """Indices [rows, columns] of the first test images of each class, and the columns' names."""
     chosen = first_of_each_class(outputs.labels, per_class)
     if chosen.shape[1] > 1:
-        return chosen, [outputs.images.classes[label] for label in outputs.labels[chosen[0]].tolist()]
+        return chosen, [outputs.images.class_name(label) for label in outputs.labels[chosen[0]].tolist()]
     few = torch.arange(min(FEW, len(outputs)))[None]
     return few, [str(index) for index in few[0].tolist()]

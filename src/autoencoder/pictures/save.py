@@ -8,8 +8,9 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from autoencoder.evaluation import Projection
 from autoencoder.evaluation.outputs import Outputs
-from autoencoder.pictures import Projection
+from autoencoder.evaluation.projection import check_projection
 from autoencoder.pictures.charts import draw_class_errors, draw_loss_curves
 from autoencoder.pictures.images import (
     draw_interpolations,
@@ -17,7 +18,7 @@ from autoencoder.pictures.images import (
     draw_traversals,
     draw_worst_and_median,
 )
-from autoencoder.pictures.latent_map import check_projection, draw_latent_map
+from autoencoder.pictures.latent_map import draw_latent_map
 from autoencoder.runs.history import NAMES, read_history
 from autoencoder.runs.left_out import left_out_if_it_fails
 
@@ -30,7 +31,7 @@ def save_figures(
     outputs: Outputs,
     folder: str | Path,
     history: Path | None = None,
-    projection: Projection = "pca",
+    projection: Projection = "tsne",
 ) -> list[str]:
     """Draws every figure there is data for, and writes each as NAME.png and NAME.pdf.
 

@@ -1,0 +1,86 @@
+"""Latents as points in a plane: t-SNE, which keeps classes apart, principal components, or UMAP."""
+
+import importlib
+
+import torch
+from torch import Tensor
+
+from autoencoder.errors import InputError
+from autoencoder.evaluation import Projection
+
+MAP_IMAGES = 1_300  # at most in a map: t-SNE takes 3.5 s for them on one core, 45 s for all 10,000 of MNIST
+PERPLEXITY = 30.0  # of t-SNE: about how many neighbours of a point count; fewer points take a third of their number
+
+
+def spread_evenly(total: int, count: int) -> Tensor:
+    """The indices of `count` of `total` images, [count], from the first to the last at equal distances.
+
+    MNIST's first 5,000 test images are easier than its last, so a map of the first ones would flatter the model.
+    """
+    return torch.linspace(0, total - 1, min(count, total)).round().long()
+
+
+def check_projection(projection: Projection) -> None:
+    """Raises: InputError if the package that `projection` needs is not installed."""
+    if projection == "umap":
+        try:
+            importlib.import_module("umap")
+        except ImportError:
+            raise InputError(
+                "projection=umap needs the package umap-learn: pip install umap-learn, or take projection=tsne"
+            ) from None
+
+
+def project(latents: Tensor, projection: Projection) -> tuple[Tensor, tuple[str, str]]:
+    """Where a map shows `latents`; the same latents have the same points, whatever the number of threads.
+
+    Args:
+        latents: [N, K] on the CPU, N and K at least 1; a single dimension is shown as a line.
+        projection: `tsne` (van der Maaten and Hinton, 2008) keeps neighbours together, so classes are apart; `pca`
+            shows the two directions of largest variance; `umap` (McInnes, Healy and Melville, 2018) is like t-SNE and
+            needs the package umap-learn.
+    Returns: points [N, 2], float32, and the names of the two axes.
+    Raises: InputError if a latent is not a finite number, and for `umap` where it is not installed.
+    """
+    if not latents.isfinite().all():
+        raise InputError("the latents cannot be mapped: some are not finite numbers; take another checkpoint")
+    if latents.shape[1] == 1:
+        return torch.cat([latents, torch.zeros_like(latents)], 1).float(), ("the one latent dimension", "")
+    if projection == "tsne":
+        return _tsne(latents), ("t-SNE 1 (no unit)", "t-SNE 2 (no unit)")
+    if projection == "umap":
+        check_projection(projection)
+        umap = importlib.import_module("umap")
+        embedded = umap.UMAP(random_state=0).fit_transform(latents.numpy())
+        return torch.from_numpy(embedded), ("UMAP 1 (no unit)", "UMAP 2 (no unit)")
+    return _principal_components(latents)
+
+
+def _tsne(latents: Tensor) -> Tensor:
+    """Points [N, 2] of t-SNE, started from principal components; all at 0 if all latents are the same."""
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    offsets = latents.double() - latents[0].double()
+    largest = offsets.abs().max()
+    if largest == 0:
+        return torch.zeros(len(latents), 2)
+    perplexity = min(PERPLEXITY, (len(latents) - 1) / 3)
+    # The scale makes no difference to t-SNE, but its distances would overflow at 1e19.
+    scaled = (offsets / largest).float().numpy()
+    # One thread: two save a second, but take ten times as long where other processes run, and give other points.
+    with threadpool_limits(1):
+        points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(scaled)
+    return torch.from_numpy(points)
+
+
+def _principal_components(latents: Tensor) -> tuple[Tensor, tuple[str, str]]:
+    """Points [N, 2] along the two directions of largest variance, and their names with their shares of it."""
+    centred = latents.double() - latents.double().mean(0)
+    variances, directions = torch.linalg.eigh(centred.T @ centred)  # smallest first
+    shares = (variances / variances.sum().clamp(min=1e-12)).flip(0).tolist()
+    first, second = (
+        f"{name} principal component of the latents ({share:.0%} of the variance)"
+        for name, share in zip(("first", "second"), shares, strict=False)
+    )
+    return (centred @ directions.flip(1)[:, :2]).float(), (first, second)
