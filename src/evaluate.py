@@ -5,7 +5,7 @@ from typing import Any
 
 from autoencoder.cli.command import command
 from autoencoder.cli.process import imports_done
-from autoencoder.evaluation import Projection
+from autoencoder.evaluation import Device, Projection
 from autoencoder.limits import Text
 from autoencoder.metrics import GROUPS, MetricName
 
@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 @command()
 def evaluate(
     ckpt_path: Text,
+    device: Device,
     data_dir: Text | None,
     metrics: list[MetricName] | None,
     figures: bool,
@@ -23,6 +24,7 @@ def evaluate(
 ) -> None:
     """Restores model and data from the checkpoint, measures what is asked for, and writes numbers and pictures."""
     from autoencoder.cli.noise import silence_known_noise
+    from autoencoder.evaluation.device import pick_device
     from autoencoder.evaluation.evaluate import evaluate as measure_all
     from autoencoder.evaluation.outputs import Outputs
     from autoencoder.paths import absolute
@@ -30,11 +32,12 @@ def evaluate(
     from autoencoder.runs.checkpoints import history_of, restore
     from autoencoder.runs.folder import RunFolder, write_metrics
     from autoencoder.runs.left_out import left_out_if_it_fails
-    from autoencoder.runs.report import describe_model, summarize
+    from autoencoder.runs.report import describe_model, device_name, summarize
     from autoencoder.runs.report_card import write_report
 
     imports_done()
     silence_known_noise()
+    chosen = pick_device(device)
     folder = RunFolder(paths["output_dir"])
     folder.metrics.unlink(missing_ok=True)  # of a former evaluation: it marks a job as finished
     if figures:
@@ -43,7 +46,8 @@ def evaluate(
         check_projection(projection)  # before the minutes, not after
     module, datamodule = restore(ckpt_path, data_dir)
     results: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(absolute(ckpt_path))}
-    outputs = Outputs(module, datamodule.images)
+    results["device"] = device_name(chosen)
+    outputs = Outputs(module, datamodule.images.to(chosen))
     results |= measure_all(outputs, GROUPS if metrics is None else metrics)
     write_metrics(results, folder.metrics)
     write_report(results, datamodule.images.title, folder.report)

@@ -4,6 +4,7 @@ import logging
 
 from autoencoder.cli.command import command, in_sweep
 from autoencoder.cli.process import imports_done
+from autoencoder.evaluation import Device
 from autoencoder.explorer import Precision
 from autoencoder.limits import Text
 
@@ -12,10 +13,16 @@ log = logging.getLogger(__name__)
 
 @command()
 def explore(
-    ckpt_path: Text, data_dir: Text | None, output: Text | None, precision: Precision, paths: dict[str, str]
+    ckpt_path: Text,
+    device: Device,
+    data_dir: Text | None,
+    output: Text | None,
+    precision: Precision,
+    paths: dict[str, str],
 ) -> None:
     """Restores model and data from the checkpoint and writes their page to `output`, by default into the run."""
     from autoencoder.cli.noise import silence_known_noise
+    from autoencoder.evaluation.device import pick_device
     from autoencoder.evaluation.evaluate import evaluate
     from autoencoder.evaluation.outputs import Outputs
     from autoencoder.explorer.page import check_output, write_explorer
@@ -26,6 +33,7 @@ def explore(
 
     imports_done()
     silence_known_noise()
+    chosen = pick_device(device)
     folder = RunFolder(paths["output_dir"])
     folder.metrics.unlink(missing_ok=True)  # of a former page: it marks a job as finished
     run = RunFolder.of_checkpoint(ckpt_path) or RunFolder(absolute(ckpt_path).parent)
@@ -33,7 +41,7 @@ def explore(
     page = absolute(output or (folder if in_sweep() else run).explorer)
     module, datamodule = restore(ckpt_path, data_dir)
     check_output(page)  # before the minutes, not after
-    outputs = Outputs(module, datamodule.images)
+    outputs = Outputs(module, datamodule.images.to(chosen))
     metrics = run.read_metrics() if run.best == absolute(ckpt_path) and history_of(ckpt_path) else None
     if metrics is None or metrics.get("status", "finished") != "finished":  # not of this checkpoint, or none
         metrics = describe_model(module, datamodule) | evaluate(outputs)

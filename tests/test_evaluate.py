@@ -19,6 +19,12 @@ def test_files_of_a_former_result_are_not_listed_as_those_of_this_one(run, tmp_p
     assert capfd.readouterr().out.splitlines()[-1].strip() == "metrics.json, report.md"
 
 
+def test_the_device_is_recorded(run, tmp_path):
+    best = f"ckpt_path={run / 'checkpoints' / 'best.ckpt'}"
+    device = run_evaluate(tmp_path, best, "metrics=[mse]", "figures=false", "device=cpu")["device"]
+    assert device.startswith("cpu (")
+
+
 def test_figures_equal_the_runs(run, tmp_path):
     metrics = run_evaluate(tmp_path, f"ckpt_path={run / 'checkpoints' / 'best.ckpt'}")
     trained = read_metrics(run)

@@ -199,6 +199,13 @@ def test_a_gpu_where_there_is_none(tmp_path):
     assert "trainer.accelerator=gpu: this machine has no GPU" in line and "trainer=cpu" in line
 
 
+@pytest.mark.parametrize("script", ["src/evaluate.py", "src/explore.py"])
+def test_a_checkpoint_is_not_measured_on_a_gpu_that_is_not_there(run, tmp_path, script):
+    settings = (f"ckpt_path={run}/checkpoints/best.ckpt", "device=gpu", f"paths.log_dir={tmp_path}")
+    line = refuse(script, *settings, CUDA_VISIBLE_DEVICES="")
+    assert line == "error: device=gpu: this machine has no GPU that torch can use; take device=auto or device=cpu"
+
+
 def test_a_folder_that_cannot_be_one(tmp_path):
     (tmp_path / "file").touch()
     assert str(tmp_path / "file") in refuse(TRAIN, "experiment=quick", f"hydra.run.dir={tmp_path}/file")

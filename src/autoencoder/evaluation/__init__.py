@@ -3,3 +3,4 @@
 from typing import Literal
 
 Projection = Literal["tsne", "pca", "umap"]  # of the map of the latents
+Device = Literal["auto", "cpu", "gpu"]  # that a trained model is measured on

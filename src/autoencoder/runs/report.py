@@ -39,7 +39,7 @@ def describe_run(
         "steps": trainer.global_step,
         "fit_seconds": fit_seconds,
         "images_per_second": _images_seen(trainer, datamodule) / fit_seconds if fit_seconds else None,
-        "device": f"{trainer.num_devices} x {_device_name(device)}",
+        "device": f"{trainer.num_devices} x {device_name(device)}",
         "precision": str(trainer.precision),
     }
 
@@ -111,7 +111,7 @@ def _images_seen(trainer: Trainer, datamodule: ImageDataModule) -> int:
     return min(batches * datamodule.batch_size * trainer.world_size, epochs)
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """The GPU's own name, or the CPU's architecture and the threads in use."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
