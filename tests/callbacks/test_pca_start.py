@@ -52,7 +52,7 @@ def test_a_run_starts_lower_and_a_resumed_run_does_not_start_again(tmp_path):
     assert started["test/mse"] < plain["test/mse"]
     last = tmp_path / "pca" / "checkpoints" / "last.ckpt"
     for name, arguments in (("on", [START]), ("without", [])):
-        run_train(tmp_path / name, "experiment=quick", f"ckpt_path={last}", *arguments)
+        run_train(tmp_path / name, "experiment=quick", f"ckpt_path={last}", "trainer.max_epochs=1", *arguments)
     assert_same_weights(weights(tmp_path / "on"), weights(tmp_path / "without"))
 
 

@@ -76,7 +76,8 @@ def test_a_path_that_the_locale_cannot_read_is_one_line(tmp_path):
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize("script", ["train", pytest.param("evaluate", marks=SLOW), pytest.param("explore", marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("script", ["train", "evaluate", "explore"])
 def test_a_whole_command_in_the_plain_c_locale(script, run, tmp_path):
     """ASCII alone, strictly: the closing words have letters that it lacks."""
     checkpoint = f"ckpt_path={run}/checkpoints/best.ckpt"

@@ -65,6 +65,7 @@ def test_a_comma_is_answered_with_how_to_quote_it(tmp_path):
     assert "quote the value" in refuse("src/evaluate.py", f"ckpt_path={tmp_path}/a,b")
 
 
+@pytest.mark.slow
 def test_a_run_into_an_oddly_named_folder_is_measured_from_there(tmp_path):
     """Spaces, umlauts, quotes, commas and signs of Hydra's own, in the folder of the run and of the evaluation."""
     folder = tmp_path / "grün, it's a=b (1) #2 [3] & 日本"

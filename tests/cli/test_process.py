@@ -71,6 +71,7 @@ def test_a_reader_that_leaves_early_is_no_error(arguments: str) -> None:
     assert (ended.returncode, ended.stderr) == (int(arguments == "model.latent_dim=0"), "")
 
 
+@pytest.mark.slow
 def test_a_run_outlives_the_reader_of_its_output(tmp_path: Path) -> None:
     overrides = f"experiment=quick trainer.max_epochs=2 callbacks=light logger=[] hydra.run.dir={tmp_path}/run"
     line = f"set -o pipefail; {shlex.quote(sys.executable)} src/train.py {overrides} 2>&1 | head -1"

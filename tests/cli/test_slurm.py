@@ -51,6 +51,7 @@ def test_with_srun_its_processes_are_the_trainers(variables, is_right, environme
             settle_slurm(ALONE)
 
 
+@pytest.mark.slow
 def test_a_run_on_a_login_node_and_in_a_batch_script_says_nothing_of_it(tmp_path):
     srun = tmp_path / "bin" / "srun"
     srun.parent.mkdir()

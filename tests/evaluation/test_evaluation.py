@@ -14,7 +14,7 @@ from autoencoder.metrics import GROUPS
 
 @pytest.fixture(scope="module")
 def module() -> AutoencoderModule:
-    """An untrained model: its figures are as measurable as a trained one's."""
+    """An untrained model: its metrics are as measurable as a trained one's."""
     torch.manual_seed(1)
     return AutoencoderModule(latent_dim=4, hidden_dims=[16]).eval()
 

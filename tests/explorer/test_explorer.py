@@ -43,7 +43,7 @@ PIXELS = """
     const context = copy.getContext("2d", {willReadFrequently: true});
     context.drawImage(document.getElementById(arguments[0]), 0, 0);
     return [...context.getImageData(0, 0, arguments[1], arguments[1]).data];"""
-NO_FIGURES: dict[str, float] = {}
+NO_METRICS: dict[str, float] = {}
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_the_page_computes_what_torch_does(browser, trained, tmp_path, precision
     if activation != "relu":
         torch.manual_seed(0)
         module = AutoencoderModule(latent_dim=8, activation=activation)
-    write_explorer(Outputs(module, trained.images), NO_FIGURES, tmp_path / "page.html", precision)
+    write_explorer(Outputs(module, trained.images), NO_METRICS, tmp_path / "page.html", precision)
     visit(browser, tmp_path / "page.html")
     images = trained.split.images(slice(100))
     with torch.inference_mode():
@@ -163,7 +163,7 @@ def test_the_page_computes_what_torch_does(browser, trained, tmp_path, precision
 
 
 def test_each_gesture_answers_within_a_frame(browser, digits, tmp_path):
-    write_explorer(Outputs(AutoencoderModule(), digits.images), NO_FIGURES, tmp_path / "page.html")
+    write_explorer(Outputs(AutoencoderModule(), digits.images), NO_METRICS, tmp_path / "page.html")
     visit(browser, tmp_path / "page.html")
     script = """
         const slider = document.getElementById("z1"), map = document.getElementById("map-canvas");
@@ -261,7 +261,7 @@ def test_a_button_changes_the_map_and_keeps_the_points(browser, page):
 def test_classes_have_their_names_and_the_colours_of_the_figures(browser, trained, tmp_path, scheme):
     names = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag"]
     named = dataclasses.replace(trained.images, class_names=tuple(names))
-    write_explorer(Outputs(trained.model, named), NO_FIGURES, tmp_path / "page.html")
+    write_explorer(Outputs(trained.model, named), NO_METRICS, tmp_path / "page.html")
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     resize(browser, 390)
@@ -300,7 +300,7 @@ def test_labels_may_be_any_whole_numbers(trained):
         test_labels=torch.tensor([7, 1_000_000] * 10).numpy(),
         val_size=50,
     )
-    data = page_data(Outputs(trained.model, far.images), NO_FIGURES)
+    data = page_data(Outputs(trained.model, far.images), NO_METRICS)
     assert [one["name"] for one in data["classes"]] == ["7", "1000000"]
     assert data["samples"]["classes"] == [0, 1] * 10
 
@@ -371,13 +371,13 @@ def test_everything_has_a_name(browser, page):
     assert len(browser.find_elements("css selector", "#worst-list figure")) == 16
 
 
-def test_the_figures_are_in_the_table(browser, page, run):
+def test_the_metrics_are_in_the_table(browser, page, run):
     visit(browser, page)
-    text = browser.find_element("id", "metrics").text
+    text = browser.find_element("id", "measured").text
     metrics = read_metrics(run)
     for name in ("test/mse", "pca/test_mse"):
         assert f"{metrics[name]:.4f}" in text
-    assert metric_rows(NO_FIGURES) == []
+    assert metric_rows(NO_METRICS) == []
 
 
 def test_another_network_gets_what_needs_no_forward_pass(browser, trained, tmp_path):
@@ -391,7 +391,7 @@ def test_another_network_gets_what_needs_no_forward_pass(browser, trained, tmp_p
 
     module = AutoencoderModule(latent_dim=1)
     module.network = Linear(module.network)
-    write_explorer(Outputs(module, trained.images), NO_FIGURES, tmp_path / "page.html")
+    write_explorer(Outputs(module, trained.images), NO_METRICS, tmp_path / "page.html")
     visit(browser, tmp_path / "page.html")
     assert "cannot compute this model" in browser.find_element("id", "no-network").text
     shown = {
@@ -399,25 +399,25 @@ def test_another_network_gets_what_needs_no_forward_pass(browser, trained, tmp_p
         for section in browser.find_elements("tag name", "section")
         if section.is_displayed()
     }
-    assert shown == {"map", "worst", "figures"}
+    assert shown == {"map", "worst", "measured"}
     assert not browser.find_element("id", "projections").is_displayed()  # one dimension has one map
     key(browser, "map-canvas", "\ue014", "\ue007")
     assert browser.find_element("id", "tip").is_displayed()
     assert browser.execute_script("return window.explorer") is None
-    assert "No figures were measured" in browser.find_element("id", "figures").text
+    assert "No metrics were measured" in browser.find_element("id", "measured").text
     assert browser.get_log("browser") == []
 
 
 @pytest.mark.parametrize("precision", ["half", "single"])
 def test_the_default_model_takes_3_mb_at_most(digits, precision):
-    data = page_data(Outputs(AutoencoderModule(), digits.images), NO_FIGURES, precision)
+    data = page_data(Outputs(AutoencoderModule(), digits.images), NO_METRICS, precision)
     full = MAP_IMAGES / len(data["samples"]["classes"])  # MNIST fills the page with more samples than these 500
     samples = sum(len(json.dumps(part)) for part in data["samples"].values())
     assert len(build_page(data)) + samples * (full - 1) <= 3e6
 
 
 def test_data_cannot_end_its_element(digits):
-    data = page_data(Outputs(AutoencoderModule(), digits.images), NO_FIGURES) | {"title": "</script><b>{{data}}"}
+    data = page_data(Outputs(AutoencoderModule(), digits.images), NO_METRICS) | {"title": "</script><b>{{data}}"}
     content = build_page(data)
     assert "</script><b>" not in content and content.count("</script>") == 2
     assert "&lt;/script&gt;&lt;b&gt;{{data}}" in content
@@ -449,10 +449,10 @@ def test_the_command_writes_into_the_run_or_elsewhere(run, tmp_path):
     assert '"precision":"single"' in (tmp_path / "explorer.html").read_text(encoding="utf-8")
     call(explore.explore, f"hydra.run.dir={tmp_path / 'log'}", best, f"output={tmp_path}/other.html")
     assert (tmp_path / "other.html").read_text(encoding="utf-8") == page
-    figures = f"{read_metrics(copy)['test/mse']:.4f}"
+    error = f"{read_metrics(copy)['test/mse']:.4f}"
     (copy / "metrics.json").write_text("{", encoding="utf-8")  # broken: measured again
     call(explore.explore, f"hydra.run.dir={tmp_path / 'log'}", best)
-    assert figures in (copy / "explorer.html").read_text(encoding="utf-8")
+    assert error in (copy / "explorer.html").read_text(encoding="utf-8")
 
 
 def test_a_folder_that_cannot_be_written_to_is_said_before_the_page_is_made(tmp_path, monkeypatch):

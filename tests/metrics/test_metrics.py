@@ -1,4 +1,4 @@
-"""Figures equal plain NumPy's, whatever the batches."""
+"""Metrics equal plain NumPy's, whatever the batches."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 from autoencoder.metrics.reconstruction import ReconstructionError, sum_of_squares
 
 
-def test_figures_equal_numpys_with_a_short_last_batch():
+def test_metrics_equal_numpys_with_a_short_last_batch():
     random = np.random.default_rng(0)
     images, reconstructions = random.uniform(-1, 1, (2, 23, 1, 7, 5)).astype(np.float32)
     error = ReconstructionError()
@@ -16,10 +16,10 @@ def test_figures_equal_numpys_with_a_short_last_batch():
         error.update(torch.from_numpy(reconstructions[batch]), torch.from_numpy(images[batch]))
 
     unit_error = (images.astype(np.float64) / 2 - reconstructions.astype(np.float64) / 2).reshape(23, -1) ** 2
-    figures = error.compute()
-    assert figures["mse"] == pytest.approx(4 * unit_error.mean(), rel=1e-5)
-    assert figures["sse"] == pytest.approx(unit_error.sum(1).mean(), rel=1e-5)
-    assert figures["psnr"] == pytest.approx((10 * np.log10(1 / unit_error.mean(1))).mean(), rel=1e-5)
+    metrics = error.compute()
+    assert metrics["mse"] == pytest.approx(4 * unit_error.mean(), rel=1e-5)
+    assert metrics["sse"] == pytest.approx(unit_error.sum(1).mean(), rel=1e-5)
+    assert metrics["psnr"] == pytest.approx((10 * np.log10(1 / unit_error.mean(1))).mean(), rel=1e-5)
 
 
 def test_sum_of_squares_is_the_published_unit():

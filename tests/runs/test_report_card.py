@@ -40,7 +40,7 @@ def test_the_page_has_a_row_for_each_class_in_their_order():
     assert table["10"] == ["0.0100", "0.0100"]
 
 
-def test_a_page_without_figures_has_no_table():
+def test_a_page_without_metrics_has_no_table():
     assert "|" not in format_report(DATA, "MNIST")
 
 

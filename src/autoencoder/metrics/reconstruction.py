@@ -73,7 +73,7 @@ class ReconstructionError(Metric):
         self.pixels.fill_(images[0].numel())
 
     def compute(self) -> dict[str, float]:
-        """The figures so far: `mse` in [-1, 1], `sse` in [0, 1], `psnr` in dB."""
+        """The metrics so far: `mse` in [-1, 1], `sse` in [0, 1], `psnr` in dB."""
         mse = (self.mse_sum / self.images).item()
         return {
             "mse": mse,

@@ -60,18 +60,18 @@ def describe_model(module: AutoencoderModule, datamodule: ImageDataModule) -> di
 
 
 def log_outcome(trainer: Trainer, settings: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> None:
-    """Logs a finished run's settings beside its figures, so that TensorBoard's HParams tab compares runs."""
+    """Logs a finished run's settings beside its test metrics, so that TensorBoard's HParams tab compares runs."""
     measured = {name: value for name, value in metrics.items() if value is not None}
-    figures = {name: value for name, value in measured.items() if name.startswith(("test/", "pca/"))}
+    test_metrics = {name: value for name, value in measured.items() if name.startswith(("test/", "pca/"))}
     if "val/mse" in measured:  # of best.ckpt, as the others; its own tag, since "val/mse" is the curve; sorted first
-        figures = {"best/val/mse": measured["val/mse"], **figures}
+        test_metrics = {"best/val/mse": measured["val/mse"], **test_metrics}
     compared = compared_settings(settings) | {name: metrics[name] for name in ("dataset", "val_size", "epochs")}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(compared, figures, trainer.global_step)
+            logger.log_hyperparams(compared, test_metrics, trainer.global_step)
         else:
             logger.log_hyperparams(_not_yet_in_mlflow(logger, compared))
-            logger.log_metrics(figures, trainer.global_step)
+            logger.log_metrics(test_metrics, trainer.global_step)
         logger.finalize("success")
 
 
@@ -128,7 +128,7 @@ def _git_commit() -> str | None:
 
 
 def summarize(metrics: Mapping[str, Any], title: str, folder: RunFolder) -> str:
-    """The closing summary: the data, the test figures beside PCA's, where the files are and how to look at them."""
+    """The closing summary: the data, the test metrics beside PCA's, where the files are and how to look at them."""
     rows = [
         f"{title}: {metrics['train_size']:,} training, {metrics['val_size']:,} validation and "
         f"{metrics['test_size']:,} test images",
