@@ -15,7 +15,7 @@ WIDTH = 6.5  # inches: the text's width on a page with one column
 PANEL_SHARE = 0.86  # of the width, beside the rows' labels
 HIGHEST_PANEL, LARGEST_IMAGE = 8.0, 1.2  # inches
 LOWEST_ROW = 0.15  # inches, for a label beside it
-LONG_NAME = 6  # letters: columns' names of more are turned
+LONG_NAME = 8  # letters: columns with longer names have them turned
 BLUE, ORANGE = "#0072B2", "#D55E00"  # of Okabe and Ito's palette (2008)
 CLASS_COLORS = (  # Paul Tol's muted scheme (2021), its grey made darker
     *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933"),
