@@ -38,7 +38,8 @@ def draw_panels(outputs: Outputs, subject: str, panels: Sequence[Panel], rows_to
     Args: rows_together, a white line is drawn after each so many rows; none for 0.
     """
     heights = [_inches(panel) for panel in panels]
-    figure = new_figure(0.8 + sum(heights) + 0.25 * len(panels), subject, outputs)
+    labels = sum(0.6 if _has_long_names(panel) else 0.25 for panel in panels)
+    figure = new_figure(0.8 + sum(heights) + labels, subject, outputs)
     figures = figure.subplots(len(panels), squeeze=False, height_ratios=heights)
     for (axes,), panel in zip(figures, panels, strict=True):
         _show(axes, panel)
@@ -58,12 +59,16 @@ def _show(axes: Axes, panel: Panel) -> None:
     axes.tick_params(length=0, labelsize=7)
     for side in axes.spines.values():
         side.set_visible(False)
-    turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, panel.columns)) > LONG_NAME else {}
+    turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if _has_long_names(panel) else {}
     columns = {_centre(column, width): label for column, label in enumerate(panel.columns) if label}
     axes.set_xticks(list(columns), list(columns.values()), **turned)
     axes.set_yticks([_centre(row, height) for row in range(len(panel.rows))], panel.rows)
     axes.set_xlabel(panel.columns_about, fontsize=8)
     axes.set_ylabel(panel.rows_about, fontsize=8)
+
+
+def _has_long_names(panel: Panel) -> bool:
+    return max(map(len, panel.columns)) > LONG_NAME
 
 
 def _inches(panel: Panel) -> float:
