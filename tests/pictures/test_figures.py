@@ -16,13 +16,11 @@ from autoencoder import AutoencoderModule, pictures
 from autoencoder.data.sources import CLASS_NAMES
 from autoencoder.evaluation.outputs import Outputs
 from autoencoder.pictures import latent_map
+from autoencoder.pictures.save import FIGURES
 from autoencoder.runs.checkpoints import restore
 from autoencoder.runs.history import read_history
 
-NAMES = {
-    *("reconstructions", "worst_and_median", "traversals", "interpolations"),
-    *("class_errors", "latent_map", "loss_curves"),
-}
+NAMES = set(FIGURES)
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ def test_pictures_that_fail_are_missing_and_the_rest_is_there(tmp_path, monkeypa
         raise OSError("no space left")
 
     monkeypatch.setattr(images, "save_reconstructions", fail)
-    monkeypatch.setattr(save, "draw_traversals", fail)
+    monkeypatch.setitem(save.FIGURES, "traversals", fail)
     run_train(tmp_path / "run", *SETTINGS, "figures=true")
     log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
     assert "reconstructions.png is left out: OSError: no space left" in log

@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -25,6 +25,15 @@ from autoencoder.runs.left_out import left_out_if_it_fails
 log = logging.getLogger(__name__)
 
 DPI = 200  # of the PNGs, and of the points of a map in a PDF
+FIGURES: dict[str, Callable[..., Figure]] = {  # by the names of their files; each takes the outputs
+    "reconstructions": draw_reconstructions,
+    "worst_and_median": draw_worst_and_median,
+    "traversals": draw_traversals,
+    "interpolations": draw_interpolations,
+    "class_errors": draw_class_errors,
+    "latent_map": draw_latent_map,
+    "loss_curves": draw_loss_curves,
+}
 
 
 def save_figures(
@@ -45,28 +54,25 @@ def save_figures(
     Raises: InputError for a projection that is not installed.
     """
     check_projection(projection)
-    drawings: dict[str, Callable[[Outputs], Figure]] = {
-        "reconstructions": draw_reconstructions,
-        "worst_and_median": draw_worst_and_median,
-        "traversals": draw_traversals,
-        "class_errors": draw_class_errors,
-    }
-    few = len(outputs) < 2
-    if few:
-        log.info("figures interpolations and latent_map are left out: there is a single test image")
-    else:
-        drawings["interpolations"] = draw_interpolations
-    if outputs.latents.shape[1] > 1 and not few:
-        drawings["latent_map"] = partial(draw_latent_map, projection=projection)
     columns = read_history(history) if history and history.is_file() else {}
-    if any(value == value for name in NAMES for value in columns.get(name, ())):  # any number but NaN
-        drawings["loss_curves"] = partial(draw_loss_curves, history=columns)
+    settings: dict[str, dict[str, Any]] = {
+        "latent_map": {"projection": projection},
+        "loss_curves": {"history": columns},
+    }
+    left_out = set()
+    if not any(value == value for name in NAMES for value in columns.get(name, ())):  # no number but NaN
+        left_out.add("loss_curves")
+    if len(outputs) < 2:
+        left_out |= {"interpolations", "latent_map"}
+        log.info("figures interpolations and latent_map are left out: there is a single test image")
+    if outputs.latents.shape[1] < 2:
+        left_out.add("latent_map")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
-    for name, draw in drawings.items():
+    for name in [one for one in FIGURES if one not in left_out]:
         with left_out_if_it_fails(f"the figure {name}"):
-            figure = draw(outputs)
+            figure = FIGURES[name](outputs, **settings.get(name, {}))
             figure.savefig(folder / f"{name}.png", dpi=DPI)
             with rc_context({"pdf.fonttype": 42}):  # TrueType: many journals refuse matplotlib's default, Type 3
                 title = {"Title": figure.get_suptitle().replace("\n", ": "), "CreationDate": None}
