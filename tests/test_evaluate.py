@@ -4,8 +4,9 @@ import os
 import shutil
 
 import pytest
-from conftest import QUICK, read_metrics, run_evaluate, run_train
+from conftest import QUICK, read_metrics, refuse_here, run_evaluate, run_train
 
+import evaluate
 from autoencoder.evaluation.evaluate import QUICK as QUICK_METRICS
 from autoencoder.pictures.save import FIGURES
 
@@ -22,6 +23,12 @@ def test_files_of_a_former_result_are_not_listed_as_those_of_this_one(run, tmp_p
     assert "reconstructions.png" in capfd.readouterr().out
     run_evaluate(tmp_path, best, "metrics=[latents]", "figures=false")
     assert capfd.readouterr().out.splitlines()[-1].strip() == "metrics.json, report.md"
+
+
+def test_digits_that_are_in_no_folder_are_not_looked_for_in_one(run, tmp_path, capfd):
+    best = f"ckpt_path={run / 'checkpoints' / 'best.ckpt'}"
+    line = refuse_here(evaluate.evaluate, capfd, best, f"data_dir={tmp_path}", f"hydra.run.dir={tmp_path}/out")
+    assert "the images of mnist_5k are in no folder, leave out data_dir" in line
 
 
 def test_the_device_is_recorded(run, tmp_path):

@@ -74,6 +74,8 @@ def test_a_mistake_in_the_command(override, message, tmp_path):
         ("latent_dim=3", "; did you mean model.latent_dim?"),
         ("++max_epochs=3", "; did you mean trainer.max_epochs?"),
         ("experimnt=quick", "; did you mean experiment?"),
+        ("views.traversals.dimensions=0", "views.traversals.dimensions must be greater than 0, got 0"),
+        ("+views.interpolations.steps=1", "views.interpolations.steps must be"),
         ("views.reconstruction=null", "; did you mean views.reconstructions?"),
         ("experiment=clasic", "; did you mean experiment=classic?"),
         ("logger=[tensorboard,cvs]", "'logger/cvs': logger takes csv, mlflow, tensorboard, wandb"),

@@ -161,6 +161,12 @@ class TestFromArrays:
             ({"test_images": np.zeros((0, 4, 4), np.uint8)}, "at least one image"),
             ({"train_images": np.zeros((3, 4, 4, 3), np.uint8)}, "move the channels forward"),
             ({"test_images": np.zeros((3, 4, 5), np.uint8)}, "must be of one size"),
+            (
+                {"train_labels": np.zeros(3, int), "test_labels": None},
+                "`test_labels` is missing: give the labels of both",
+            ),
+            ({"train_labels": None}, "`train_labels` is missing"),
+            ({"train_labels": np.array(["a", "b", "c"])}, "`train_labels` must be whole numbers from 0: "),
             ({"train_labels": np.zeros(2, int)}, "`train_labels` must be whole numbers from 0, one for each of the 3"),
             ({"test_labels": np.zeros(3)}, "`test_labels` must be whole numbers"),
             ({"train_labels": np.array([0, -1, 2])}, "`train_labels` must be whole numbers from 0"),
@@ -168,9 +174,10 @@ class TestFromArrays:
         ],
     )
     def test_what_does_not_fit_is_named(self, arguments, message):
-        images = np.zeros((3, 4, 4), np.uint8)
+        images, labels = np.zeros((3, 4, 4), np.uint8), np.arange(3)
+        good = {"train_images": images, "test_images": images, "train_labels": labels, "test_labels": labels}
         with pytest.raises(ValueError, match=message):
-            ImageDataModule.from_arrays(**{"train_images": images, "test_images": images} | arguments)
+            ImageDataModule.from_arrays(**good | arguments)
 
 
 def test_batches_reach_the_model_in_its_range(digits):

@@ -1,15 +1,19 @@
 """A model's outputs are what it computes, each once, and looking changes nothing."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import seed_everything
 
-from autoencoder import AutoencoderModule
+from autoencoder import AutoencoderModule, ImageDataModule
 from autoencoder.evaluation.evaluate import evaluate
 from autoencoder.evaluation.outputs import Outputs, evaluating
 from autoencoder.evaluation.summaries import error_per_class
 from autoencoder.metrics import GROUPS
+from autoencoder.pictures.images import draw_reconstructions
+from autoencoder.pictures.panels import reconstructions, traversals
 from autoencoder.pictures.save import save_figures
 
 
@@ -90,3 +94,34 @@ def test_looking_leaves_modes_and_random_numbers_as_they_were():
         np.random.rand()
     assert module[0].training and not module[1].training
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_baselines_are_of_the_same_images(module, digits, split):
+    outputs = Outputs(module, digits.images, split)
+    few = torch.tensor([3, 0])
+    for baseline in (outputs.pca, outputs.random):
+        assert len(baseline) == len(outputs)
+        assert torch.equal(baseline.originals(few), outputs.originals(few))
+    panel = reconstructions(outputs, with_pca=True)["reconstructions"]
+    assert panel.images.shape == (3, 10, 1, 28, 28)
+    title = draw_reconstructions(outputs).get_suptitle().lower()
+    assert f"{outputs.title} images" in title and f"{outputs.title} mse" in title
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda module, data: Outputs(module, data), "must be an ImageSet, as datamodule.images, got ImageDataModule"),
+        (lambda module, data: Outputs(module, data.images, "validation"), "must be one of train, val, test"),
+        (lambda module, data: Outputs(module, data.images, "val"), "has no images: set the data module's val_size"),
+        (lambda module, data: evaluate(Outputs(module, data.images, "train")), "on the test images, got the training"),
+        (lambda module, data: evaluate(Outputs(module, data.images), "mse"), "`metrics` must be a list: ['mse']"),
+        (lambda module, data: module.encode(data.images.test.pixels), "must be floats in [-1, 1], got torch.uint8"),
+        (lambda module, data: traversals(Outputs(module, data.images), dimensions=0), "dimensions"),
+    ],
+)
+def test_what_a_notebook_gets_wrong_is_named(module, make, message):
+    data = ImageDataModule("mnist_5k", val_size=0)
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        make(module, data)

@@ -76,7 +76,8 @@ class ImageDataModule(LightningDataModule):
 
         Args:
             train_images, test_images: tensors or arrays, [N, H, W] or [N, C, H, W] with C 1 or 3, uint8 0..255.
-            train_labels, test_labels: whole numbers from 0, [N]; without them all images are of one class, 0.
+            train_labels, test_labels: whole numbers from 0, [N]; both or neither; without them all images are of
+                one class, 0.
             name: what records and pictures call them.
             batch_size, val_size, seed: as for the class.
         Raises: ValueError for arrays of another type or shape, or that do not belong together.

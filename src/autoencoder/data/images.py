@@ -139,6 +139,9 @@ def check_arrays(
     name: str, train_images: Array, train_labels: Array | None, test_images: Array, test_labels: Array | None
 ) -> LoadedImages:
     """Images at hand as a data set; arguments and errors as in `ImageDataModule.from_arrays`."""
+    if (train_labels is None) != (test_labels is None):
+        missing = "train_labels" if train_labels is None else "test_labels"
+        raise InputError(f"`{missing}` is missing: give the labels of both, or of neither")
     train, test = _as_images("train_images", train_images), _as_images("test_images", test_images)
     if train.shape[1:] != test.shape[1:]:
         raise InputError(
@@ -171,7 +174,10 @@ def _as_images(argument: str, values: Array) -> Tensor:
 def _as_labels(argument: str, values: Array | None, count: int) -> Tensor:
     if values is None:
         return torch.zeros(count, dtype=torch.int64)
-    labels = torch.as_tensor(values)
+    try:
+        labels = torch.as_tensor(values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`{argument}` must be whole numbers from 0: {error}") from None
     if labels.is_floating_point() or labels.is_complex() or labels.shape != (count,) or labels.min() < 0:
         raise InputError(
             f"`{argument}` must be whole numbers from 0, one for each of the {count} images, "

@@ -31,8 +31,12 @@ def evaluate(outputs: Outputs, metrics: Collection[str] = QUICK) -> dict[str, fl
             knn, probe: accuracy of nearest neighbours and of a linear probe on the latents, with those on PCA's
             latents and on a random encoder's beside them;
             latents: dead dimensions and effective rank, with those of PCA's latents beside them.
-    Raises: ValueError for a metric that is none of these, or for per_class alone.
+    Raises: ValueError for a metric that is none of these, for per_class alone, or for outputs on another split.
     """
+    if outputs.name != "test":
+        raise ValueError(f"`outputs` must be those on the test images, got the {outputs.title} images")
+    if isinstance(metrics, str):
+        raise ValueError(f"`metrics` must be a list: [{metrics!r}]")
     if unknown := sorted(set(metrics) - set(GROUPS)):
         raise ValueError(f"`metrics` must be some of {', '.join(GROUPS)}, got {', '.join(unknown)}")
     if PER_CLASS in metrics and not set(QUICK) & set(metrics):

@@ -17,6 +17,7 @@ from autoencoder.metrics import METRICS
 from autoencoder.metrics.classes import Latents
 from autoencoder.models.module import AutoencoderModule
 
+SPLIT_TITLES: dict[SplitName, str] = {"train": "training", "val": "validation", "test": "test"}
 RANDOM_SEED = 0  # of the encoder that has learned nothing
 
 
@@ -30,12 +31,21 @@ class Outputs:
     Args:
         model: its `encode` and `decode` are used; moved to the device of the images.
         images: the data set.
-        split: which of its splits; at least one image.
+        split: which of its splits.
+    Raises: ValueError for another split than these three, or one without images; TypeError if `images` is not a data
+        set.
     """
 
     def __init__(self, model: AutoencoderModule | PCA, images: ImageSet, split: SplitName = "test") -> None:
+        if not isinstance(images, ImageSet):
+            raise TypeError(f"`images` must be an ImageSet, as datamodule.images, got {type(images).__name__}")
+        if split not in SPLIT_TITLES:
+            raise ValueError(f"`split` must be one of {', '.join(SPLIT_TITLES)}, got {split!r}")
+        if not len(images.split(split)):
+            raise ValueError(f"`split` {split} has no images: set the data module's val_size to more than 0")
         self.model = model.to(images.test.device)
         self.images = images
+        self.name = split
         self.split = images.split(split)
         self._latents: Tensor | None = None
         self._scores: dict[str, Tensor] = {}
@@ -44,6 +54,11 @@ class Outputs:
 
     def __len__(self) -> int:
         return len(self.split)
+
+    @property
+    def title(self) -> str:
+        """What people call the split: training, validation or test."""
+        return SPLIT_TITLES[self.name]
 
     @cached_property
     def labels(self) -> Tensor:
@@ -109,7 +124,7 @@ class Outputs:
     @cached_property
     def pca(self) -> "Outputs":
         """The outputs of PCA with as many components, fitted on the training images: what every run must beat."""
-        return Outputs(fit_pca(self.images.train, self.latents.shape[1]), self.images)
+        return Outputs(fit_pca(self.images.train, self.latents.shape[1]), self.images, self.name)
 
     @cached_property
     def random(self) -> "Outputs":
@@ -117,7 +132,7 @@ class Outputs:
         assert isinstance(self.model, AutoencoderModule)
         with torch.random.fork_rng(devices=[]):  # weights start on the CPU
             torch.manual_seed(RANDOM_SEED)
-            return Outputs(type(self.model)(**dict(self.model.hparams)), self.images)
+            return Outputs(type(self.model)(**dict(self.model.hparams)), self.images, self.name)
 
     @property
     def _dtype(self) -> torch.dtype:

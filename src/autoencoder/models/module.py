@@ -271,3 +271,5 @@ class AutoencoderModule(LightningModule):
     def _check_shape(self, images: Tensor) -> None:
         if images.shape[1:] != self.image_shape:
             raise ValueError(f"`images` must be [B, {', '.join(map(str, self.image_shape))}], got {list(images.shape)}")
+        if not images.is_floating_point():
+            raise ValueError(f"`images` must be floats in [-1, 1], got {images.dtype}: pixels / 127.5 - 1")

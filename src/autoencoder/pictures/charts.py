@@ -25,8 +25,8 @@ def draw_loss_curves(outputs: Outputs, history: Mapping[str, Sequence[float]]) -
     for name, label, color, line in curves:
         if any(value == value for value in history[name]):  # NaN where there are no validation images
             axes.plot(history["epoch"], history[name], line, color=color, label=label, markersize=3, linewidth=1.2)
-    axes.axhline(test_mse, color="black", linewidth=0.8, linestyle=":", label="test, of the checkpoint")
-    axes.axhline(pca_mse, color="grey", linewidth=0.8, linestyle="-.", label="test, of PCA")
+    axes.axhline(test_mse, color="black", linewidth=0.8, linestyle=":", label=f"{outputs.title}, of the checkpoint")
+    axes.axhline(pca_mse, color="grey", linewidth=0.8, linestyle="-.", label=f"{outputs.title}, of PCA")
     shown = [pca_mse] + [value for name, *_ in curves for value in history[name] if value == value]
     if max(shown, default=0) > 5 * min(shown, default=0) > 0:
         axes.set_yscale("log")

@@ -12,7 +12,12 @@ from autoencoder.pictures.style import draw_panels
 def draw_reconstructions(outputs: Outputs, per_class: int = 3) -> Figure:
     """The first `per_class` test images of each class, a column a class, over their reconstructions and PCA's."""
     panels = list(reconstructions(outputs, per_class, with_pca=True).values())
-    return draw_panels(outputs, "Test images, their reconstructions, and those of PCA", panels, rows_together=3)
+    return draw_panels(
+        outputs,
+        f"{outputs.title.capitalize()} images, their reconstructions, and those of PCA",
+        panels,
+        rows_together=3,
+    )
 
 
 def draw_worst_and_median(outputs: Outputs, count: int = FEW) -> Figure:
@@ -28,7 +33,9 @@ def draw_traversals(outputs: Outputs, dimensions: int = 10, steps: int = 11) -> 
     """
     (panel,) = traversals(outputs, dimensions, steps).values()
     rows, width = len(panel.rows), outputs.latents.shape[1]
-    return draw_panels(outputs, f"Latent traversals of the first test image, {rows} of {width} dimensions", [panel])
+    return draw_panels(
+        outputs, f"Latent traversals of the first {outputs.title} image, {rows} of {width} dimensions", [panel]
+    )
 
 
 def draw_interpolations(outputs: Outputs, steps: int = 11) -> Figure:
@@ -40,7 +47,7 @@ def draw_interpolations(outputs: Outputs, steps: int = 11) -> Figure:
     panels = list(interpolations(outputs, steps).values())
     if not panels:
         raise ValueError("`outputs` must have at least 2 test images to draw lines between, got 1")
-    return draw_panels(outputs, "Interpolations between two test images", panels)
+    return draw_panels(outputs, f"Interpolations between two {outputs.title} images", panels)
 
 
 def save_reconstructions(outputs: Outputs, path: Path) -> None:

@@ -20,7 +20,7 @@ def draw_latent_map(outputs: Outputs, projection: Projection = "tsne") -> Figure
     points, axis_labels = outputs.map(projection, shown)
     labels = outputs.labels[shown]
     of_all = f" of {len(outputs):,}" if len(shown) < len(outputs) else ""
-    figure = new_figure(4.6, f"Map of the latents of {len(shown):,}{of_all} test images", outputs)
+    figure = new_figure(4.6, f"Map of the latents of {len(shown):,}{of_all} {outputs.title} images", outputs)
     axes = figure.subplots()
     # One call for all classes, in the images' own order: no class hides the others.
     colors = [CLASS_COLORS[label % len(CLASS_COLORS)] for label in labels.tolist()]

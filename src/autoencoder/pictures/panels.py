@@ -1,9 +1,10 @@
 """Panels of images: one function a subject, from a model's outputs to what loggers show and figures print."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from autoencoder.evaluation.outputs import Outputs
@@ -13,11 +14,14 @@ from autoencoder.evaluation.samples import (
     rank_by_error,
     traversal_latents,
 )
+from autoencoder.limits import Count, checked
 
 ERROR_UNIT = "mean squared error per pixel, images in [−1, 1]"
 LOW, HIGH = 0.01, 0.99  # quantiles between which a traversal moves
 FEW = 10  # images in a row where there are no classes
 MAX_VALUES = 10_000_000  # torch.quantile takes no more than 2 ** 24
+
+Steps = Annotated[int, Ge(2)]  # images between two ends, these included
 
 
 class Panel(NamedTuple):
@@ -49,7 +53,8 @@ def to_pixels(images: Tensor) -> Tensor:
     return images.add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def reconstructions(outputs: Outputs, per_class: int = 1, with_pca: bool = False) -> Panels:
+@checked
+def reconstructions(outputs: Outputs, per_class: Count = 1, with_pca: bool = False) -> Panels:
     """The first `per_class` test images of each class, a column a class, over their reconstructions.
 
     Where there is one class, ten images.
@@ -62,7 +67,8 @@ def reconstructions(outputs: Outputs, per_class: int = 1, with_pca: bool = False
     return {"reconstructions": Panel(images, ["image", *models] * len(chosen), names, columns_about="class")}
 
 
-def worst_and_median(outputs: Outputs, count: int = FEW) -> Panels:
+@checked
+def worst_and_median(outputs: Outputs, count: Count = FEW) -> Panels:
     """The `count` test images with the largest errors, and those in the middle: reconstructions and error maps below.
 
     A map is the absolute error of each pixel, from black (none) over red and yellow to white (black for white).
@@ -79,7 +85,8 @@ def worst_and_median(outputs: Outputs, count: int = FEW) -> Panels:
     return panels
 
 
-def traversals(outputs: Outputs, dimensions: int = 10, steps: int = 11) -> Panels:
+@checked
+def traversals(outputs: Outputs, dimensions: Count = 10, steps: Steps = 11) -> Panels:
     """The first test image, one latent dimension a row moved through the test images' own range.
 
     Args: dimensions, rows, at most: those of largest variance, in their order; steps, images a row.
@@ -90,11 +97,12 @@ def traversals(outputs: Outputs, dimensions: int = 10, steps: int = 11) -> Panel
     images = outputs.decode(moved.flatten(0, 1)).unflatten(0, (len(rows), steps))
     ends = [f"{LOW:.0%}", *[""] * (steps - 2), f"{HIGH:.0%}"]
     ends[steps // 2] = "halfway"
-    about = "between these quantiles of the test images' latents"
+    about = f"between these quantiles of the {outputs.title} images' latents"
     return {"latents/traversals": Panel(images, [str(row) for row in rows.tolist()], ends, "latent dimension", about)}
 
 
-def interpolations(outputs: Outputs, steps: int = 11) -> Panels:
+@checked
+def interpolations(outputs: Outputs, steps: Steps = 11) -> Panels:
     """A row a class: decoded points on a line in the latents to the next class's first test image, both at the ends.
 
     Where there is one class, from one image to the next; of a single test image there is nothing to show.

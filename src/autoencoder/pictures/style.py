@@ -28,7 +28,7 @@ def new_figure(height: float, subject: str, outputs: Outputs) -> Figure:
     figure = Figure(figsize=(WIDTH, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
     dimensions = outputs.latents.shape[1]
     facts = f"{outputs.images.title}, {dimensions} latent dimension{'s' * (dimensions != 1)}"
-    figure.suptitle(f"{subject}\n{facts}, test mse {mean(outputs.errors):.4f}", fontsize=9)
+    figure.suptitle(f"{subject}\n{facts}, {outputs.title} mse {mean(outputs.errors):.4f}", fontsize=9)
     return figure
 
 

@@ -117,6 +117,10 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
             f"ckpt_path={path} was trained on {trained['dataset']}, which are in no file: in Python, load it with "
             "AutoencoderModule.load_from_checkpoint and measure it with autoencoder.evaluation.evaluate.evaluate"
         )
+    if data_dir and trained["dataset"] not in FOLDERS:
+        raise InputError(
+            f"data_dir={data_dir}: the images of {trained['dataset']} are in no folder, leave out data_dir"
+        )
     settings = dict(checkpoint.get("datamodule_hyper_parameters", {"data_dir": "data"}))
     settings |= {"dataset": trained["dataset"], "val_size": trained["val_size"], "offline_fallback": False}
     settings |= {"data_dir": _folder_with_images(trained, settings["data_dir"], data_dir)}
