@@ -1,4 +1,4 @@
-"""Writes the page to play with a model: `python src/explore.py ckpt_path=RUN/checkpoints/best.ckpt`."""
+"""Writes a web page to explore a model: `python src/explore.py ckpt_path=RUN/checkpoints/best.ckpt`."""
 
 import logging
 

@@ -39,7 +39,7 @@ class Views(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch + 1
-        # After the last epoch, look here and not in on_train_end, so that the epoch's checkpoint includes the look.
+        # After the last epoch, log here and not in on_train_end, so that last.ckpt is saved after it and counts it.
         if epoch & (epoch - 1) == 0 or epoch == trainer.max_epochs:
             self._look(trainer, pl_module, epoch)
 

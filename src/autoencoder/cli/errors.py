@@ -267,7 +267,7 @@ def _which_option(error: BaseException, text: str) -> str:
         group, _, name = wanted.rpartition("/")
         near = get_close_matches(name, [str(option) for option in options], 1)
         return f"; did you mean {group}={near[0]}?" if near else ""
-    if unread := re.search(r"Could not load '(\w+)/(\S+)'", text):  # of a list, logger=[tensorboard,cvs]
+    if unread := re.search(r"Could not load '(\w+)/(\S+)'", text):  # in a list, logger=[tensorboard,cvs]
         return f": {unread[1]} takes {options_of(unread[1])}"
     if deleted := re.search(r"Could not delete '(\w+)'", text):
         return f": for none at all, write {deleted[1]}=[]" if deleted[1] in groups() else ""

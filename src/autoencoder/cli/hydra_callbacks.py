@@ -88,7 +88,7 @@ class SweepTable(Callback):
 
     @heard
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Raises: SystemExit with code 1 if a job failed or was stopped, or if jobs wrote over each other's files."""
+        """Raises: SystemExit with code 1 if a job failed or was stopped, or if jobs overwrote each other's files."""
         if not is_first_process():  # other processes use a temporary folder
             return
         sweep_dir = absolute(config.hydra.sweep.dir)

@@ -53,7 +53,7 @@ class EpochOrder:
 
 
 class FixedOrder(EpochOrder, SequentialSampler):
-    """An order that is not shuffled. Lightning warns about evaluation data whose sampler is no SequentialSampler."""
+    """An unshuffled order, as a SequentialSampler: Lightning recognises it by this class, and warns about others."""
 
 
 class ImageBatches:

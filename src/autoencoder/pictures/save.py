@@ -1,4 +1,4 @@
-"""Saves all figures of a model, as PNG to look at and as PDF to print."""
+"""Saves all figures of a model, as PNG for the screen and as PDF for print."""
 
 import logging
 from collections.abc import Callable
