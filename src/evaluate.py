@@ -22,7 +22,7 @@ def evaluate(
     projection: Projection,
     paths: dict[str, str],
 ) -> None:
-    """Restores model and data from the checkpoint, measures what is asked for, and writes numbers and pictures."""
+    """Restores model and data from the checkpoint, computes the requested metrics, and writes them and the figures."""
     from autoencoder.cli.noise import silence_known_noise
     from autoencoder.evaluation.device import pick_device
     from autoencoder.evaluation.evaluate import evaluate as measure_all
@@ -39,11 +39,11 @@ def evaluate(
     silence_known_noise()
     chosen = pick_device(device)
     folder = RunFolder(paths["output_dir"])
-    folder.metrics.unlink(missing_ok=True)  # of a former evaluation: it marks a job as finished
+    folder.metrics.unlink(missing_ok=True)  # from an earlier evaluation: this file marks a job as finished
     if figures:
         from autoencoder.evaluation.projection import check_projection
 
-        check_projection(projection)  # before the minutes, not after
+        check_projection(projection)  # before minutes of work, not after
     module, datamodule = restore(ckpt_path, data_dir)
     results: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(absolute(ckpt_path))}
     results["device"] = device_name(chosen)

@@ -1,4 +1,4 @@
-"""Writes the page to play with a model: `python src/explore.py ckpt_path=RUN/checkpoints/best.ckpt`."""
+"""Writes a web page to explore a model: `python src/explore.py ckpt_path=RUN/checkpoints/best.ckpt`."""
 
 import logging
 
@@ -20,7 +20,7 @@ def explore(
     precision: Precision,
     paths: dict[str, str],
 ) -> None:
-    """Restores model and data from the checkpoint and writes their page to `output`, by default into the run."""
+    """Restores model and data from the checkpoint and writes their page to `output`, by default in the run folder."""
     from autoencoder.cli.noise import silence_known_noise
     from autoencoder.evaluation.device import pick_device
     from autoencoder.evaluation.evaluate import evaluate
@@ -35,15 +35,15 @@ def explore(
     silence_known_noise()
     chosen = pick_device(device)
     folder = RunFolder(paths["output_dir"])
-    folder.metrics.unlink(missing_ok=True)  # of a former page: it marks a job as finished
+    folder.metrics.unlink(missing_ok=True)  # from an earlier page: this file marks a job as finished
     run = RunFolder.of_checkpoint(ckpt_path) or RunFolder(absolute(ckpt_path).parent)
-    # In a sweep in the job's own folder: several pages of one run may differ in their precision alone.
+    # A sweep may write several pages of one run, for instance by precision: each goes to its job's own folder.
     page = absolute(output or (folder if in_sweep() else run).explorer)
     module, datamodule = restore(ckpt_path, data_dir)
-    check_output(page)  # before the minutes, not after
+    check_output(page)  # before minutes of work, not after
     outputs = Outputs(module, datamodule.images.to(chosen))
     metrics = run.read_metrics() if run.best == absolute(ckpt_path) and history_of(ckpt_path) else None
-    if metrics is None or metrics.get("status", "finished") != "finished":  # not of this checkpoint, or none
+    if metrics is None or metrics.get("status", "finished") != "finished":  # missing, or not this checkpoint's
         metrics = describe_model(module, datamodule) | evaluate(outputs)
     write_explorer(outputs, metrics, page, precision)
     of_page = {"ckpt_path": str(absolute(ckpt_path)), "page": str(page), "status": "finished"}

@@ -32,9 +32,9 @@ def train(
     logger: dict[str, Any] | None = None,
     views: dict[str, Any] | None = None,
 ) -> float | None:
-    """Builds the parts from their configs, fits, measures the best checkpoint, and writes numbers and pictures.
+    """Builds the parts from their configs, trains, measures the best checkpoint, and writes metrics and figures.
 
-    Returns: the validation error, which a sweeper may minimise.
+    Returns: the validation error, for a sweeper to minimise.
     """
     check_trainer(trainer, callbacks)
     if start.finished:
@@ -73,13 +73,13 @@ def train(
     settle_slurm(trainer)
     build = partial(instantiate, _convert_="all")
     seed_everything(seed, verbose=False)
-    if trainer.get("accelerator") == "cpu":  # undo Lightning's "1": Adam then looks for a GPU driver in every step
+    if trainer.get("accelerator") == "cpu":  # Lightning sets "1", with which Adam looks for a GPU driver in every step
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
-    torch.set_flush_denormal(True)  # the optimisers' running averages sink to numbers that a CPU adds ten times slower
+    torch.set_flush_denormal(True)  # the optimiser's averages decay to denormals, which a CPU adds ten times slower
     folder = start.folder
     former = read_last(folder) if start.goes_on else {}
     datamodule = build(data_of_run(former, data) if former else data)
-    datamodule.setup()  # before the model, whose shape follows from the images
+    datamodule.setup()  # before the model, which needs the images' shape
     model = with_image_shape(model, datamodule.image_shape)
     if explorer:
         from autoencoder.explorer.page import check_explorable
@@ -102,11 +102,11 @@ def train(
         plugins=[WholeFiles(), *build(plugins if isinstance(plugins, list) else [plugins])],
     )
     check_processes(fitter, in_sweep())
-    begun = folder.record.exists()  # by a run that was killed before its first checkpoint, if nothing goes on
+    begun = folder.record.exists()  # if not resuming: an earlier run was killed before its first checkpoint
     log_lengths: dict[str, int] | None = {} if begun else None
     if start.goes_on:
         check_goes_on(folder.last, former, module, datamodule, fitter, looking, start.changes)
-        fitter.precision_plugin.convert_module(module)  # Lightning would do so after it has loaded the weights
+        fitter.precision_plugin.convert_module(module)  # Lightning does this only after it has loaded the weights
         log_lengths = former.get("logs")
         start.announce()
     elif ckpt_path:
@@ -121,7 +121,7 @@ def train(
         keep_final(fitter, module, datamodule)
         if not fitter.is_global_zero:
             return None
-        module.float()  # trainer.precision is of training alone
+        module.float()  # trainer.precision applies to training only
         load_best(fitter, module)
         metrics: dict[str, Any] = {"status": "finished"}
         metrics |= describe_run(seed, fitter, module, datamodule, clock.seconds)

@@ -1,6 +1,6 @@
-"""Autoencoders on images: models, data, training parts and the evaluation of reconstructions.
+"""Autoencoders for images: models, data, training and the evaluation of reconstructions.
 
-The public names are loaded when first used, so that a config can be checked without importing torch.
+The public names are imported on first use, so that a config can be checked without importing torch.
 """
 
 from importlib import import_module

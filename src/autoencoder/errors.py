@@ -1,5 +1,5 @@
-"""The one class of errors that the user can put right."""
+"""InputError, for mistakes that the user can fix."""
 
 
 class InputError(ValueError):
-    """What is wrong with a config value, a file or a folder, what is allowed, and what to do."""
+    """A wrong config value, file or folder; the message says what is wrong, what is allowed, and what to do."""

@@ -1,1 +1,1 @@
-"""What Lightning calls while a run trains: checkpoints, history, progress, stopping, views."""
+"""Callbacks, which Lightning calls during training: checkpoints, history, progress, stopping, views."""

@@ -1,4 +1,4 @@
-"""The checkpoints that a run keeps, and how they are written: whole, best and last."""
+"""Writes a run's checkpoints, best.ckpt and last.ckpt, each of them atomically."""
 
 import os
 import random
@@ -21,15 +21,15 @@ from autoencoder.runs.logs import log_lengths, logger_runs
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes each checkpoint whole or not at all: beside its place, to the disk, then renamed.
+    """Writes each checkpoint completely or not at all: to a temporary file in the same folder, which is then renamed.
 
-    Lightning's own way leads through `$TMPDIR`, and across file systems a rename is a copy, which can be torn.
+    Lightning writes to `$TMPDIR` first. On another file system its rename is a copy, which can be interrupted.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.tmp")  # a run has its folder for itself
+        scratch = path.with_name(f".{path.name}.tmp")  # no other run writes into this folder
         try:
             with scratch.open("wb") as file:
                 torch.save(checkpoint, file)
@@ -43,8 +43,9 @@ class WholeFiles(TorchCheckpointIO):
 class BestAndLast(Checkpoint):
     """Keeps `best.ckpt` by `val/mse`, and `last.ckpt`: the state after the last epoch, or where the run was stopped.
 
-    A run without validation has its last state as its best. `last.ckpt` holds all that it takes to go on as if never
-    stopped: random states and the logs' lengths, too. Neither file is ever written with weights that are no numbers.
+    Without validation, `best.ckpt` is the same as `last.ckpt`. `last.ckpt` holds all that is needed to resume as if the
+    run had never stopped, including random states and the logs' lengths. Neither is written with infinite or NaN
+    weights.
 
     Args: dirpath, the folder.
     """
@@ -53,17 +54,17 @@ class BestAndLast(Checkpoint):
         self.best_path = Path(dirpath, "best.ckpt")
         self.last_path = Path(dirpath, "last.ckpt")
         self.best_score: float | None = None  # val/mse of best.ckpt
-        self._is_best = False  # the network as it is now
+        self._is_best = False  # whether the current network is the best so far
         self._saved_step = 0
-        self.validated_step = 0  # of the last validation
+        self.validated_step = 0  # at the last validation
         self._max_steps = -1
         self._random_states: dict[str, Any] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # With a limit of steps Lightning takes each checkpoint for one within an epoch, and would run a whole epoch's
-        # end once more. It restores its loops between this hook and the next.
+        # With max_steps, Lightning treats every checkpoint as taken within an epoch, and would repeat the end of a
+        # finished epoch. It restores its loops between this hook and `on_train_start`.
         self._max_steps = trainer.fit_loop.epoch_loop.max_steps
-        if self._random_states is not None:  # it goes on
+        if self._random_states is not None:  # a resumed run
             trainer.fit_loop.epoch_loop.max_steps = -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -73,7 +74,7 @@ class BestAndLast(Checkpoint):
             set_random_states(self._random_states)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves a new best; at an epoch's end that is left to `on_train_epoch_end`, so as to save once."""
+        """Saves a new best; at the end of an epoch, `on_train_epoch_end` does so, to save only once."""
         score = trainer.callback_metrics.get("val/mse")
         self.validated_step = trainer.global_step
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING or score is None or not score.isfinite():
@@ -92,7 +93,7 @@ class BestAndLast(Checkpoint):
         self._is_best = False
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Saves where the run was told to stop; an error leaves the state after the last whole epoch."""
+        """Saves the state if the run was told to stop; after an error, last.ckpt stays as the last epoch left it."""
         can_save = isinstance(exception, Stopped) and exception.between_steps
         if can_save and trainer.global_step > self._saved_step:
             self._save(trainer, pl_module, self.last_path)
@@ -106,7 +107,7 @@ class BestAndLast(Checkpoint):
 
     @property
     def best_model_path(self) -> str:
-        """Where best.ckpt is, as Lightning asks for it; empty where there is none."""
+        """The path of best.ckpt, under Lightning's name for it; empty if there is none."""
         return str(self.best_path) if self.best_path.is_file() else ""
 
     def state_dict(self) -> dict[str, Any]:
@@ -122,18 +123,18 @@ class BestAndLast(Checkpoint):
         self._random_states = state_dict["random_states"]
 
     def _save(self, trainer: Trainer, pl_module: LightningModule, path: Path) -> None:
-        """Raises: DivergenceError for weights that are no numbers."""
+        """Raises: DivergenceError for infinite or NaN weights."""
         if getattr(trainer, "fast_dev_run", False):
             return
         if not has_finite_weights(pl_module):
             raise DivergenceError(trainer)
-        trainer.save_checkpoint(path, False)  # not the weights alone
+        trainer.save_checkpoint(path, False)  # not only the weights
         if path == self.last_path:
             self._saved_step = trainer.global_step
 
 
 def replace_by_copy(source: Path, target: Path) -> None:
-    """Makes `target` the same as `source`, whole or not at all; on most file systems without copying a byte."""
+    """Makes `target` the same as `source`, atomically; with a hard link instead of a copy where possible."""
     scratch = target.with_name(f".{target.name}.tmp")
     scratch.unlink(missing_ok=True)
     try:
@@ -144,10 +145,10 @@ def replace_by_copy(source: Path, target: Path) -> None:
 
 
 def reopen_cut_epoch(checkpoint: dict[str, Any]) -> None:
-    """Takes back, in place, the end of an epoch that a limit cut short, so that its remaining images come next.
+    """Reopens, in place, an epoch that a limit has cut short, so that training continues with its remaining images.
 
-    Lightning counts an epoch that max_steps or max_time has ended within as a whole one. Its row in the history goes,
-    too: it is written anew at the epoch's real end.
+    Lightning counts an epoch as finished if max_steps or max_time ends training within it. Its row in the history is
+    removed, too, and written again at the real end of the epoch.
     """
     if not ends_in_cut_epoch(checkpoint):
         return
@@ -159,7 +160,7 @@ def reopen_cut_epoch(checkpoint: dict[str, Any]) -> None:
 
 
 def ends_in_cut_epoch(checkpoint: Mapping[str, Any]) -> bool:
-    """Whether the last epoch of a checkpoint counts as a whole one but has images left."""
+    """Whether the last epoch of a checkpoint is counted as finished but has images left."""
     loops = checkpoint["loops"]["fit_loop"]
     current = loops["epoch_progress"]["current"]
     return current["processed"] == current["started"] and not loops["epoch_loop.batch_progress"]["is_last_batch"]
@@ -178,7 +179,7 @@ def random_states() -> dict[str, Any]:
 
 
 def set_random_states(states: dict[str, Any]) -> None:
-    """Sets all random generators to `random_states()` of before; those of GPUs where there are as many."""
+    """Restores all random generators from `random_states()`; those of GPUs only if their number is the same."""
     random.setstate(states["python"])
     kind, keys, *rest = states["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))

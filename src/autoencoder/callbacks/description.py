@@ -1,4 +1,4 @@
-"""RunDescription: the network's graph, the config and TensorBoard's projector, each written once a run."""
+"""RunDescription: logs the network's graph, the config and TensorBoard's projector, each once per run."""
 
 import warnings
 from copy import deepcopy
@@ -33,9 +33,9 @@ class RunDescription(Callback):
     """Describes the run in its loggers: the graph and the config before training, the projector after it.
 
     Args:
-        config: a YAML file, shown as text; None, or a file that is not there, for nothing.
+        config: a YAML file to show as text; skipped if it is None or does not exist.
         graph: show the network's graph, traced on a copy, in TensorBoard.
-        projector: show the finished network's latents of the test images in TensorBoard's Projector tab.
+        projector: show the trained network's latents of the test images in TensorBoard's Projector tab.
     """
 
     def __init__(self, config: str | None = None, graph: bool = True, projector: bool = True) -> None:
@@ -70,14 +70,14 @@ def show_graph(trainer: Trainer, module: AutoencoderModule) -> None:
         return
     network = deepcopy(module.network).cpu().float().eval()
     with warnings.catch_warnings():
-        # TensorBoard's graphs have no source but torch.jit.trace
+        # torch.jit.trace is TensorBoard's only way to draw a graph
         warnings.filterwarnings("ignore", r"`torch\.jit\.trace", category=FutureWarning)
         for logger in loggers:
             logger.experiment.add_graph(network, torch.zeros(1, *module.image_shape))
 
 
 def show_config(trainer: Trainer, text: str) -> None:
-    """Shows a YAML file's `text` in the loggers that have texts."""
+    """Shows a YAML file's `text` in the loggers that support text."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_text("config", f"```yaml\n{text}\n```")
@@ -86,7 +86,7 @@ def show_config(trainer: Trainer, text: str) -> None:
 
 
 def write_projector(folder: Path, latents: Tensor, errors: Tensor, images: Tensor, labels: Tensor) -> None:
-    """Writes what the Projector tab reads from a run's `folder`; as many images as fit into a sprite of 8192 px.
+    """Writes the Projector tab's files into a run's `folder`, for as many images as fit into a sprite of 8192 pixels.
 
     Args:
         latents: [N, K].
@@ -99,7 +99,7 @@ def write_projector(folder: Path, latents: Tensor, errors: Tensor, images: Tenso
     height, width = images.shape[2:]
     per_row = min(ceil(sqrt(len(images))), MAX_SIDE // max(height, width))
     count = min(len(images), per_row**2)
-    rows = pad(latents[:count], (0, max(0, 3 - latents.shape[1]))).tolist()  # the tab draws no fewer than 3 dimensions
+    rows = pad(latents[:count], (0, max(0, 3 - latents.shape[1]))).tolist()  # the tab needs at least 3 dimensions
     line = "\t".join(["%.5g"] * len(rows[0])) + "\n"
     (folder / "projector").mkdir(parents=True, exist_ok=True)
     (folder / "projector" / "latents.tsv").write_text("".join(line % tuple(row) for row in rows), encoding="utf-8")
@@ -112,7 +112,7 @@ def write_projector(folder: Path, latents: Tensor, errors: Tensor, images: Tenso
 
 
 def thumbnails(images: Tensor, per_row: int) -> Tensor:
-    """One square picture [C, per_row H, per_row W] uint8 of `images` [N, C, H, W] uint8, row by row, then black."""
+    """Tiles `images` [N, C, H, W] uint8 row by row into a square image [C, per_row H, per_row W] uint8, then black."""
     square = torch.zeros(per_row**2, *images.shape[1:], dtype=torch.uint8)
     square[: len(images)] = images
     return square.unflatten(0, (per_row, per_row)).permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)

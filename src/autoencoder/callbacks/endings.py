@@ -1,4 +1,4 @@
-"""How a fit ended other than planned: said in the console, and in metrics.json."""
+"""Reports a fit that ended early, in the console and in metrics.json."""
 
 import logging
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 def noted_if_it_ends_early(
     folder: RunFolder, trainer: Trainer, datamodule: ImageDataModule, seed: int
 ) -> Iterator[None]:
-    """Around a fit and what follows: when it is stopped or diverges, metrics.json and the log say where it was.
+    """Wraps a fit and what follows: if it is stopped or diverges, metrics.json and the log say where.
 
     Raises:
-        SystemExit: with the signal's exit code, after a stop; with 0 in all processes but the first, since Lightning
-            kills the first when another one ends with an error.
-        InputError: after a fit that diverged, with what is left of it.
+        SystemExit: after a stop, with the signal's exit code; with 0 in all processes but the first, since Lightning
+            kills the first if another one ends with an error.
+        InputError: after a fit that diverged; names the last good checkpoint.
     """
     try:
         yield
@@ -62,7 +62,7 @@ def _say_where_it_stopped(folder: RunFolder, trainer: Trainer) -> str:
 
 
 def why_it_ended(trainer: Trainer) -> str | None:
-    """Which callback ended a fit before its last epoch, and why, which is logged, too; None if none did."""
+    """Names and logs the callback that ended a fit before its last epoch, and why; None if there is none."""
     if not trainer.should_stop:
         return None
     reasons = []

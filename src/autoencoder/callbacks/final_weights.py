@@ -1,4 +1,4 @@
-"""Weights that no validation has seen, measured after training: averages, and those of a run's last steps."""
+"""Validates the final weights of a run if no validation did: averaged weights, and those of the last steps."""
 
 import logging
 
@@ -15,11 +15,11 @@ log = logging.getLogger(__name__)
 
 
 def keep_final(trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule) -> None:
-    """Makes the final weights best.ckpt if no validation has seen them and their error is the lowest, and says so.
+    """Validates the final weights if no validation did, and saves them as best.ckpt if their error is the lowest.
 
-    These are StochasticWeightAveraging's average, which Lightning gives to the module after the last validation, and
-    the weights of a run that `max_steps` has ended within an epoch, or whose last epoch had no validation. Without
-    validation images an average counts as the best, as the last epoch does. For all processes of a run, after `fit`.
+    These are the average of StochasticWeightAveraging, which Lightning sets after the last validation, and the weights
+    of a run that `max_steps` ended within an epoch, or whose last epoch had no validation. Without validation images,
+    an average is always saved. Call it in all processes of a run, after `fit`.
     """
     callbacks: list[Callback] = getattr(trainer, "callbacks", [])
     kept = next((callback for callback in callbacks if isinstance(callback, BestAndLast)), None)
@@ -35,13 +35,13 @@ def keep_final(trainer: Trainer, module: AutoencoderModule, datamodule: ImageDat
         return
     mse = None
     if len(datamodule.images.val):
-        # Each process measures all images itself, so that all come to the same decision.
+        # Each process measures all images, so that all come to the same decision.
         mse = mean(Outputs(module, datamodule.images, "val").errors)
     before = kept.best_score
     is_best = mse is None or before is None or mse < before
     if is_best:
         kept.best_score = mse
-        trainer.save_checkpoint(kept.best_path, False)  # not the weights alone
+        trainer.save_checkpoint(kept.best_path, False)  # not only the weights
     if trainer.is_global_zero and mse is not None and before is not None:
         weights = "averaged weights" if is_average else "weights after the last validation"
         fate = "they are best.ckpt now" if is_best else "best.ckpt stays"

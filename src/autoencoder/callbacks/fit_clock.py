@@ -1,4 +1,4 @@
-"""The wall time of a run's training, over all sessions of a resumed run."""
+"""Measures the wall time of a run's training, over all sessions of a resumed run."""
 
 import time
 from typing import Any
@@ -7,19 +7,19 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class FitClock(Callback):
-    """Measures the training loop, validation included, and keeps its time in the checkpoint.
+    """Measures the time of the training loop, including validation, and keeps it in the checkpoint.
 
-    Lightning's own Timer cannot do this beside `trainer.max_time`, which is a Timer, too: a Trainer takes only one.
+    Lightning's Timer cannot be used: `trainer.max_time` adds one, and a Trainer accepts only one.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._earlier = 0.0  # seconds of what is over
-        self._start: float | None = None  # while it runs
+        self._earlier = 0.0  # seconds before the last start
+        self._start: float | None = None  # None while stopped
 
     @property
     def seconds(self) -> float:
-        """How long training took, up to now if it still goes on."""
+        """How long training took, or has taken so far."""
         return self._earlier + (0.0 if self._start is None else time.monotonic() - self._start)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""What must hold before a run goes on from its last checkpoint, or a new one starts from another's."""
+"""Checks whether a run can resume from its last checkpoint, or a new run can start from another's."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 
 def read_last(folder: RunFolder) -> dict[str, Any]:
-    """The checkpoint that a run goes on from.
+    """The checkpoint that a run resumes from.
 
-    Raises: InputError if it is broken, with what can be done then.
+    Raises: InputError if it is broken; the message says what to do instead.
     """
     try:
         checkpoint = read_checkpoint(folder.last)
@@ -46,15 +46,15 @@ def check_goes_on(
     callbacks: Mapping[str, Callback],
     changed: Collection[str],
 ) -> None:
-    """Holds a run's last checkpoint against what is to go on from it.
+    """Compares a run's last checkpoint with the parts that are to resume from it.
 
     Args:
-        path: where it is.
-        datamodule: set up.
+        path: of the checkpoint.
+        datamodule: already set up.
         callbacks: of this run, by their names in the config.
-        changed: the names of the settings that are not as they were.
-    Raises: InputError if it was trained with another network, on other images or with another optimiser, if it is
-        beyond the Trainer's limits, or if a setting has changed that a callback or schedule keeps in its own state.
+        changed: the names of the settings that have changed.
+    Raises: InputError if the checkpoint was trained with another network, other images or another optimiser, if it is
+        beyond the Trainer's limits, or if a changed setting is part of a callback's or schedule's saved state.
     """
     if not any(isinstance(callback, BestAndLast) for callback in callbacks.values()):
         raise InputError(
@@ -98,12 +98,12 @@ def check_goes_on(
 
 
 def data_of_run(checkpoint: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data's config for a run that goes on: the set that it began with, from where it was if not from there.
+    """The data config for a resumed run: its original data set, from this config's folder or the one it had before.
 
-    Raises: InputError if its images are in neither folder, and no download could be of as many.
+    Raises: InputError if its images are in neither folder, and their number is not that of a download.
     """
     trained, run_had = checkpoint["ImageDataModule"], checkpoint.get("datamodule_hyper_parameters", {})
-    if "data_dir" not in data or trained["dataset"] not in TITLES:  # a data module of the user's own
+    if "data_dir" not in data or trained["dataset"] not in TITLES:  # the user's own data module
         return dict(data)
     settings = {**data, "offline_fallback": False, "dataset": trained["dataset"], "val_size": trained["val_size"]}
     if trained["dataset"] not in FOLDERS:
@@ -119,7 +119,7 @@ def data_of_run(checkpoint: Mapping[str, Any], data: Mapping[str, Any]) -> dict[
 
 
 def _check_best(path: Path) -> None:
-    """Raises: InputError for a broken best.ckpt: a run that went on would have no weights of its best epoch."""
+    """Raises: InputError for a broken best.ckpt, since a resumed run would lose the weights of its best epoch."""
     try:
         if path.is_file():
             read_checkpoint(path)
@@ -130,11 +130,11 @@ def _check_best(path: Path) -> None:
 
 
 def _check_time_is_left(states: Mapping[str, Any], trainer: Trainer) -> None:
-    """Raises: InputError if a run has had all the time that `trainer.max_time` gives it."""
+    """Raises: InputError if a run has used up the time that `trainer.max_time` allows."""
     for callback in getattr(trainer, "callbacks", []):
         elapsed = states.get(callback.state_key, {}).get("time_elapsed", {}).get("train")
         if isinstance(callback, Timer) and elapsed is not None:
-            left = callback.time_remaining()  # all of it: its state is not loaded yet
+            left = callback.time_remaining()  # the whole limit, since the callback's state is not loaded yet
             if left is not None and left <= elapsed:
                 raise InputError(
                     f"the run has trained for {elapsed:.0f} s, and trainer.max_time gives it {left:.0f} s in all: "
@@ -143,10 +143,10 @@ def _check_time_is_left(states: Mapping[str, Any], trainer: Trainer) -> None:
 
 
 def start_from(path: str | Path, module: AutoencoderModule, datamodule: ImageDataModule) -> None:
-    """Gives a new run the weights and the optimiser's state of a checkpoint, and nothing else of it.
+    """Gives a new run the weights and the optimiser's state of a checkpoint, and nothing else.
 
-    Of a checkpoint of weights alone, the optimiser starts anew. The log says which, and whether validation images of
-    now were training images then.
+    If the checkpoint has only weights, the optimiser starts from scratch. The log says which is the case, and whether
+    the checkpoint was trained on images that are now for validation.
     Raises: InputError if it was trained with another network or another optimiser.
     """
     checkpoint = read_checkpoint(path)
@@ -178,7 +178,7 @@ def _check_network(path: str | Path, checkpoint: dict[str, Any], module: Autoenc
 
 
 def _check_layers(path: str | Path, weights: Mapping[str, Tensor], module: AutoencoderModule) -> None:
-    """Raises: InputError for weights of other layers than the module's: its class has changed since."""
+    """Raises: InputError if the weights' layers are not the module's, because its class has changed since."""
     theirs, ours = ({name: list(one.shape) for name, one in each.items()} for each in (weights, module.state_dict()))
     for name in [*ours, *theirs]:
         if theirs.get(name) != ours.get(name):

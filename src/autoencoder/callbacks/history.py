@@ -1,4 +1,4 @@
-"""The callback that keeps a run's errors of each epoch."""
+"""History: records a run's errors after each epoch."""
 
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from autoencoder.runs.history import NAMES, read_history, write_history
 class History(Callback):
     """Keeps `train/mse` and `val/mse` of each epoch, and writes them to a CSV file after each.
 
-    A resumed run has its first epochs, too: they are in the checkpoint.
+    In a resumed run the file still has the first epochs, whose errors are in the checkpoint.
 
-    Args: path, the file; its folder is made.
+    Args: path, the file; its folder is created if missing.
     """
 
     def __init__(self, path: str) -> None:
@@ -22,7 +22,7 @@ class History(Callback):
         self.rows: list[dict[str, float]] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes over the file's rows in a run that goes on, if it went without this callback for a while."""
+        """Reads the file's rows in a resumed run whose checkpoint was written without this callback."""
         if not self.rows and trainer.current_epoch > 0 and self.path.is_file():
             columns = read_history(self.path)
             rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))

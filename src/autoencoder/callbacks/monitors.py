@@ -1,4 +1,4 @@
-"""OptimizerMonitor: learning rate and gradient norm, now and then, under the same tags in every run."""
+"""OptimizerMonitor: logs learning rate and gradient norm every few steps, under the same tags in every run."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from autoencoder.limits import Count, checked
 
 
 class OptimizerMonitor(Callback):
-    """Logs the learning rate of the first group of parameters, and the norm of all gradients before any clipping.
+    """Logs the learning rate of the first parameter group, and the norm of all gradients before clipping.
 
-    Lightning's own LearningRateMonitor names its curves after the optimiser, so that runs would not share a chart.
+    Lightning's LearningRateMonitor names its curves after the optimiser, so that runs would not share a chart.
 
-    Args: every_n_steps; each measurement costs as much as a fifth of a step.
+    Args: every_n_steps, between two measurements; each costs a fifth of a step.
     """
 
     @checked

@@ -1,4 +1,4 @@
-"""A start from principal components in place of random weights: a hundred steps of training less."""
+"""Starts training from principal components instead of random weights, which saves a hundred steps."""
 
 from collections.abc import Iterable
 
@@ -10,21 +10,21 @@ from autoencoder.data.datamodule import ImageDataModule
 from autoencoder.errors import InputError
 from autoencoder.models.networks import MLPAutoencoder
 
-IMAGES = 5_000  # that the components are found from
-RANDOM_SHARE = 0.3  # of the random weights, left on top
-BRIGHTEST = 0.97  # of the mean image: Tanh reaches 1 nowhere
+IMAGES = 5_000  # to compute the components from
+RANDOM_SHARE = 0.3  # factor of the random weights that are added
+BRIGHTEST = 0.97  # of the mean image, since Tanh never reaches 1
 
 
 class StartFromPCA(Callback):
-    """Gives the network the first weights of `start_from_pca`, as the first thing of a fit, whose time includes it.
+    """Initialises the network with `start_from_pca` at the start of a fit; the fit's time includes this.
 
-    For runs of an epoch or less: from the third epoch on, random weights lead to lower errors.
+    Use it for runs of an epoch or less: from the third epoch on, random weights lead to lower errors.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Raises: InputError for a network that is not fully-connected."""
         if trainer.global_step > 0 or getattr(pl_module, "first_optimizer_state", None) is not None:
-            return  # a run that goes on, or starts from a checkpoint's weights
+            return  # a run that is resumed, or starts from a checkpoint's weights
         network, datamodule = getattr(pl_module, "network", None), getattr(trainer, "datamodule", None)
         if not (isinstance(network, MLPAutoencoder) and isinstance(datamodule, ImageDataModule)):
             raise InputError(
@@ -36,15 +36,15 @@ class StartFromPCA(Callback):
 
 @torch.no_grad()
 def start_from_pca(network: MLPAutoencoder, images: Tensor) -> None:
-    """Makes `network` reconstruct nearly as PCA does; its random weights are shrunk and left on top.
+    """Makes `network` reconstruct nearly as PCA does; its random weights are scaled down and added.
 
-    Two units take a number x through a ReLU, since relu(x) - relu(-x) = x; GELU, too. So a hidden layer carries as
-    many components as it has pairs of units, and the bottleneck, which has no activation, as many as it is wide.
-    The output's bias is the mean image before Tanh.
+    Two units carry a number x through a ReLU, since relu(x) - relu(-x) = x; the same holds for GELU. So a hidden layer
+    carries one component per pair of units, and the bottleneck, which has no activation, one per unit. The output's
+    bias is the mean image before Tanh.
 
     Args:
         network: changed in place.
-        images: to find the components from, [B, C, H, W] in [-1, 1].
+        images: to compute the components from, [B, C, H, W] in [-1, 1].
     """
     encoder, decoder = _linear_layers(network.encoder), _linear_layers(network.decoder)
     bottleneck = encoder[-1]
@@ -53,7 +53,7 @@ def start_from_pca(network: MLPAutoencoder, images: Tensor) -> None:
     mean = flat.mean(0)
     _, lengths, directions = torch.svd_lowrank(flat - mean, q=min(count + 8, *flat.shape))
     components = directions[:, :count]  # [P, count], orthonormal
-    deviation = lengths[:count].mean() / len(flat) ** 0.5  # of a component, typically: units shall carry numbers near 1
+    deviation = lengths[:count].mean() / len(flat) ** 0.5  # typical of a component; scales units to about 1
 
     layers = [*encoder, *decoder]
     carriers = [_carrier(layer.out_features, count, layer is not bottleneck).to(images) for layer in layers[:-1]]
@@ -70,6 +70,6 @@ def _linear_layers(part: Iterable[nn.Module]) -> list[nn.Linear]:
 
 
 def _carrier(width: int, count: int, pairs: bool) -> Tensor:
-    """How `count` numbers reach a layer's `width` units, [width, count]: each once, or in `pairs` x and -x."""
+    """The matrix [width, count] that maps `count` numbers to `width` units: each once, or as the `pairs` x and -x."""
     once = torch.eye(width, count)
     return once - once.roll(width // 2, 0) if pairs else once

@@ -1,4 +1,4 @@
-"""Progress: one line that moves in a terminal, with a plain line an epoch above it; the plain lines alone elsewhere."""
+"""Progress: a progress bar in a terminal, and a line of errors after each epoch everywhere."""
 
 import logging
 import sys
@@ -18,12 +18,12 @@ from autoencoder.models.module import AutoencoderModule
 log = logging.getLogger(__name__)
 
 ERRORS = ("train/mse", "val/mse")
-STEPS_A_MOVE = 10  # batches between two moves of the bar: to move it in every step would slow short steps down
-DRAWN_A_SECOND = 4  # rich's ten take the training's cores away for some 3 % of the time
+STEPS_A_MOVE = 10  # batches between two updates of the bar: updating it in every step would slow short steps down
+DRAWN_A_SECOND = 4  # rich's default of ten takes about 3 % of the training's time
 
 
 class Progress(Callback):
-    """A bar over the whole run where the output is a terminal, and a line with the errors after each epoch."""
+    """Shows a bar for the whole run if the output is a terminal, and logs a line with the errors after each epoch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Progress(Callback):
         )
         terminal = sys.stdout
         self._bar.start()
-        _send_log_lines(terminal, sys.stdout)  # which the bar has replaced, so as to draw itself below them
+        _send_log_lines(terminal, sys.stdout)  # the bar has replaced sys.stdout, to draw itself below the lines
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._bar:
@@ -80,7 +80,7 @@ class Progress(Callback):
 
 
 class Speed(ProgressColumn):
-    """Images a second, of late; batches where `batch_size` is not known."""
+    """Recent images per second; batches per second if `batch_size` is None."""
 
     def __init__(self, batch_size: int | None) -> None:
         super().__init__(Column(no_wrap=True))
@@ -93,7 +93,7 @@ class Speed(ProgressColumn):
 
 
 class TimeLeft(ProgressColumn):
-    """Until the run's last batch, as 0:09 or 1:02:03."""
+    """The time until the run's last batch, as 0:09 or 1:02:03."""
 
     def render(self, task: Task) -> Text:
         seconds = task.time_remaining
@@ -105,13 +105,13 @@ class TimeLeft(ProgressColumn):
 
 
 def make_bar(console: Console, batch_size: int | None) -> Bar:
-    """The moving line, on `console`: epoch, bar, share, speed, time left and the last errors; it goes when it ends.
+    """The progress bar, on `console`: epoch, bar, percentage, speed, time left and last errors; removed at the end.
 
-    Its tasks count batches and have a field `errors`, a short text. At 80 columns nothing wraps.
+    Its tasks count batches and have a field `errors`, a short text. Nothing wraps at 80 columns.
     """
     return Bar(
         TextColumn("{task.description}", table_column=Column(no_wrap=True)),
-        BarColumn(bar_width=None),  # what is left of the line
+        BarColumn(bar_width=None),  # fills the rest of the line
         TextColumn("{task.percentage:>3.0f}%", table_column=Column(no_wrap=True)),
         Speed(batch_size),
         TimeLeft(Column(no_wrap=True)),
@@ -123,13 +123,13 @@ def make_bar(console: Console, batch_size: int | None) -> Bar:
 
 
 def _epoch_of(trainer: Trainer, epoch: int) -> str:
-    """`epoch  3/10`, or `epoch 3` where no last one is set."""
+    """`epoch  3/10`, or `epoch 3` if max_epochs is not set."""
     last = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
     return f"epoch {epoch:>{len(str(last))}}/{last}" if last else f"epoch {epoch}"
 
 
 def _batches_of_run(trainer: Trainer) -> float | None:
-    """How many batches the whole run has, None where that is open."""
+    """The number of batches in the whole run, None if it has no limit."""
     epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else float("inf")
     steps = trainer.max_steps * trainer.accumulate_grad_batches if trainer.max_steps > 0 else float("inf")
     batches = min(epochs * trainer.num_training_batches, steps)
@@ -137,7 +137,7 @@ def _batches_of_run(trainer: Trainer) -> float | None:
 
 
 def _send_log_lines(before: TextIO, after: TextIO) -> None:
-    """Makes the logging that wrote to the stream `before` write to `after`."""
+    """Redirects log handlers from the stream `before` to `after`."""
     for handler in logging.root.handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is before:
             handler.setStream(after)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: a training run stops between two steps, where nothing is lost."""
+"""Handles Ctrl-C, SIGTERM and SIGHUP: training stops between two steps, so that nothing is lost."""
 
 import signal
 import time
@@ -11,12 +11,12 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-ECHO_SECONDS = 1.0  # within which torchrun, say, sends its processes the terminal's Ctrl-C once more
-ASK_EVERY = 10  # steps between two questions of whether another process was told to stop
+ECHO_SECONDS = 1.0  # a second SIGINT within this time is a copy of the first, as torchrun sends
+ASK_EVERY = 10  # steps between two checks whether another process was told to stop
 
 
 class Stopped(BaseException):
-    """The run was told to stop, by the signal `signum`; no `Exception`, so that whatever goes on after errors stops."""
+    """The run was told to stop by the signal `signum`; no `Exception`, so that no `except Exception` catches it."""
 
     def __init__(self, signum: int, between_steps: bool = False) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
@@ -30,22 +30,21 @@ class Stopped(BaseException):
 
 
 class StopBetweenSteps(Callback):
-    """Raises `Stopped` after a step, when a signal has arrived since training began.
+    """Raises `Stopped` after a step if a signal has arrived since training began.
 
-    While it trains, a signal is only noted; a second Ctrl-C stops at once. Before and after, a signal raises `Stopped`
-    wherever the program is. A stop waits for the end of an optimiser's step (`accumulate_grad_batches`), of a
-    validation and of an epoch, since Lightning cannot go on from within these. Of several processes all stop after the
-    same step.
+    During training a signal is only noted, but a second Ctrl-C stops at once. Before and after training, a signal
+    raises `Stopped` immediately. A stop waits for the end of an optimiser step (`accumulate_grad_batches`), a
+    validation or an epoch, since Lightning cannot resume within these. All processes stop after the same step.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
         self.is_training = False
-        self._first_at = 0.0  # seconds on the clock
+        self._first_at = 0.0  # time of the first signal, seconds
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        """Handles the signals within this context; outside the main thread they stay as they are."""
+        """Handles the signals within this context; outside the main thread it does nothing."""
         before = {}
         try:
             for signum in SIGNALS:
@@ -67,7 +66,7 @@ class StopBetweenSteps(Callback):
             raise Stopped(signum)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes SIGTERM back from Lightning, whose own handler can wait for the other processes without end."""
+        """Replaces Lightning's SIGTERM handler, which can wait for other processes forever."""
         self.is_training = True
         if signal.getsignal(signal.SIGINT) == self._note:
             signal.signal(signal.SIGTERM, self._note)
@@ -85,7 +84,7 @@ class StopBetweenSteps(Callback):
             self._stop_if_told(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Raises: Stopped, for a signal of the run's last steps."""
+        """Raises: Stopped, for a signal that arrived in the run's last steps."""
         self.is_training = False
         self._stop_if_told(trainer)
 
@@ -102,7 +101,7 @@ class StopBetweenSteps(Callback):
 
 
 def _is_between_steps(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether a checkpoint taken after this batch can be gone on with: no gradients and no validation are pending."""
+    """Whether a run can resume from a checkpoint taken after this batch: no gradients or validation are pending."""
     index = trainer.fit_loop.total_batch_idx if trainer.check_val_every_n_epoch is None else batch_idx
     validates = (index + 1) % (trainer.val_check_batch or inf) == 0
     accumulates = (batch_idx + 1) % trainer.accumulate_grad_batches != 0

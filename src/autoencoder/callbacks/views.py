@@ -1,4 +1,4 @@
-"""Views: the one callback that looks at the model while a run trains, and how each logger shows what it sees."""
+"""Views: passes the test images through the model during training, and shows the results in every logger."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,13 +20,13 @@ View = Callable[[Outputs], Mapping[str, Panel | Tensor | float]]
 
 
 class Views(Callback):
-    """Shows what the model makes of the test images: before training, after epochs 1, 2, 4, 8 … and after the last.
+    """Logs views of the model's outputs on the test images: before training, after epochs 1, 2, 4, 8 … and the last.
 
-    It only looks: modes, gradients and random numbers are as before. Of several processes the first one looks. A view
-    that fails is left out with a warning, and training goes on.
+    It does not affect training: modes, gradients and random states are restored. Only the first process does it. A
+    view that fails is left out with a warning, and training continues.
 
-    Args: views, by name: functions from the outputs on the test images to values by the tag under which a logger shows
-        them: a picture (`Panel`), a histogram (Tensor [N]) or a number. One that is None is switched off.
+    Args: views, functions by name, None to switch one off. Each takes the outputs on the test images and returns
+        values by tag, for the loggers: a figure (`Panel`), a histogram (Tensor [N]) or a metric (a number).
     """
 
     def __init__(self, views: Mapping[str, View | None]) -> None:
@@ -39,7 +39,7 @@ class Views(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch + 1
-        # The last look is in the epoch's checkpoint, too: a run that is stopped after it need not look again.
+        # After the last epoch, log here and not in on_train_end, so that last.ckpt is saved after it and counts it.
         if epoch & (epoch - 1) == 0 or epoch == trainer.max_epochs:
             self._look(trainer, pl_module, epoch)
 
@@ -58,7 +58,7 @@ class Views(Callback):
 
 
 def outputs_of(trainer: Trainer, module: LightningModule) -> Outputs | None:
-    """The outputs on the test images; None where nobody would see them, or for other models and data."""
+    """The outputs on the test images; None without loggers, in other processes, or for other models and data."""
     datamodule = getattr(trainer, "datamodule", None)
     if not (trainer.is_global_zero and trainer.loggers):
         return None
@@ -80,19 +80,19 @@ def log_values(trainer: Trainer, values: Mapping[str, Panel | Tensor | float], e
 
 
 def log_image(trainer: Trainer, tag: str, image: Tensor, epoch: int) -> None:
-    """Shows `image` [C, H, W] uint8, C 1 or 3, in every logger that has pictures."""
+    """Shows `image` [C, H, W] uint8, C 1 or 3, in every logger that supports images."""
     pixels = image.permute(1, 2, 0).squeeze(-1).cpu().numpy()  # [H, W] or [H, W, 3]
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(tag, pixels, epoch, dataformats="HWC"[: pixels.ndim])
         elif isinstance(logger, WandbLogger):
-            logger.log_image(tag, [pixels], step=trainer.global_step)  # W&B has one axis for all
+            logger.log_image(tag, [pixels], step=trainer.global_step)  # W&B has a single step axis
         elif isinstance(logger, MLFlowLogger) and logger.run_id:
             logger.experiment.log_image(logger.run_id, pixels, key=tag, step=epoch, synchronous=True)
 
 
 def log_histogram(trainer: Trainer, tag: str, values: Tensor, epoch: int) -> None:
-    """Shows how `values` [N] are spread, in every logger that has histograms; infinite ones are left out."""
+    """Shows the histogram of `values` [N], without infinite ones and NaN, in every logger that supports histograms."""
     kept = values.double().cpu().numpy()
     kept = kept[np.isfinite(kept)]
     if not len(kept):

@@ -1,1 +1,1 @@
-"""From a command line to a function: settings checked, mistakes answered in one line, torch not imported."""
+"""From a command line to a function: checks settings and reports mistakes in one line, before torch is imported."""

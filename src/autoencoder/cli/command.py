@@ -1,4 +1,4 @@
-"""Turns a typed function into a command, `python src/NAME.py KEY=VALUE…`: the skeleton of every script."""
+"""Turns a typed function into a command, `python src/NAME.py KEY=VALUE…`; every script uses it."""
 
 import os
 import sys
@@ -21,14 +21,14 @@ from autoencoder.runs.processes import folder_overrides
 class Command:
     """A function whose arguments are the settings of the config of the same name in `configs/`.
 
-    Called, it composes that config from the command line, checks it against the function's signature and those of the
-    parts in it, and passes it on; with `-m`, once a job. `main` is a whole process of it, for a script's last line.
+    Calling it composes that config from the command line, checks it against the signatures of the function and of all
+    parts, and calls the function with it; with `-m`, once per job. Scripts call `main`, which also ends the process.
 
     Args:
-        function: with typed arguments, in a script of `src/`; it imports torch itself, so that a mistake is answered
-            before that.
-        expand: makes the words of the command line from those that were given.
-        start: from the config and its plain values to a context whose value is the function's argument `start`.
+        function: has typed arguments and is in a script of `src/`; it imports torch in its body, so that mistakes are
+            reported before that.
+        expand: changes the words of the command line.
+        start: makes, from the config and its plain values, a context manager for the function's argument `start`.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class Command:
         self.compose = compose(self.run_job)
 
     def main(self) -> None:
-        """Ends the process; mistakes of the user are one line."""
+        """Runs the command and ends the process; reports the user's mistakes in one line."""
         with short_process(), one_line_errors():
             sys.argv[1:1] = folder_overrides()
             self()
 
     def __call__(self) -> None:
-        """Runs the command of `sys.argv`."""
+        """Runs the command in `sys.argv`."""
         before = sys.argv
         sys.argv = [before[0], *self.expand(before[1:])]
         try:
@@ -60,8 +60,8 @@ class Command:
             sys.argv = before
 
     def run_job(self, config: DictConfig) -> Any:
-        """One run, or one job of a sweep; returns what the function does, which a sweeper may minimise."""
-        result = None  # of a job that ends in an error
+        """Does one run, or one job of a sweep; returns the function's result, for a sweeper to minimise."""
+        result = None  # if a job ends in an error
         with one_line_errors(keep_going=in_sweep()), removed_if_refused(HydraConfig.get().runtime.output_dir):
             from autoencoder.cli.config_check import check_config
 
@@ -77,10 +77,10 @@ def command(
     expand: Callable[[Sequence[str]], list[str]] = list,
     start: Callable[[DictConfig, dict[str, Any]], AbstractContextManager[Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Command]:
-    """A decorator that makes a `Command`; arguments as there."""
+    """Decorator that makes a `Command`, with the same arguments."""
     return lambda function: Command(function, expand, start)
 
 
 def in_sweep() -> bool:
-    """Whether this is a job of a sweep, started with `-m`."""
+    """Whether this is a job of a sweep, which was started with `-m`."""
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)

@@ -1,7 +1,6 @@
-"""Holds a composed config against the signatures of what it builds, before any of it is imported.
+"""Checks a composed config against the signatures of the classes and functions that it names, without importing them.
 
-A setting's name, type and limits have one home: the typed signature of the class or function that
-takes it.
+Names, types and limits are declared only there, in the Python signatures; YAML only sets values.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,8 +18,8 @@ from autoencoder.cli.spelling import did_you_mean, dotted_keys
 from autoencoder.errors import InputError
 from autoencoder.limits import STRICT
 
-BUILT = ("model", "data", "optimizer", "scheduler", "trainer")  # groups that are one part, each with a `_target_`
-COLLECTIONS = ("callbacks", "logger", "views")  # groups of parts; null for one that is switched off
+BUILT = ("model", "data", "optimizer", "scheduler", "trainer")  # groups with a single part, which has a `_target_`
+COLLECTIONS = ("callbacks", "logger", "views")  # groups of several parts; null switches one off
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
@@ -28,11 +27,11 @@ def check_config(config: Mapping[str, Any], function: Callable[..., Any], given:
     """Checks a resolved config: its top-level keys, and every part with a `_target_` in it.
 
     Args:
-        config: plain dicts, lists and values, interpolations resolved.
-        function: takes the top-level keys as its arguments.
-        given: arguments of it that are no settings.
+        config: plain dicts, lists and values, with interpolations resolved.
+        function: takes the top-level keys as arguments.
+        given: names of its arguments that are not settings.
     Raises:
-        InputError: for the first unknown key, wrong type or value out of its limits.
+        InputError: for the first unknown key, wrong type or value out of range.
     """
     own_keys = signature_of_function(function)
     if HydraConfig.initialized() and "hydra" not in HydraConfig.get().runtime.choices:
@@ -69,9 +68,9 @@ def check_config(config: Mapping[str, Any], function: Callable[..., Any], given:
 
 
 def _signature(path: str, target: Any) -> Signature:
-    """The signature of a part's `_target_`; imported only where its source does not tell whether it is there.
+    """The signature of a part's `_target_`, which is imported only if its source does not tell whether it exists.
 
-    Raises: InputError if it is not there or cannot be imported, with the cause.
+    Raises: InputError if it does not exist or cannot be imported, with the cause.
     """
     if not isinstance(target, str):
         raise InputError(f"{path}._target_ must be the name of a class or function, MODULE.NAME, got {target!r}")
@@ -83,7 +82,7 @@ def _signature(path: str, target: Any) -> Signature:
     if not are_all:
         try:
             _import(target)
-        except Exception as error:  # whatever importing it raises is the reason
+        except Exception as error:  # an import can raise anything
             reason = f" ({type(error).__name__}: {' '.join(str(error).split())})"
         else:
             return any_signature()
@@ -92,20 +91,20 @@ def _signature(path: str, target: Any) -> Signature:
 
 
 def _import(target: str) -> Any:
-    """What a dotted name stands for: something in a module, or in a class there."""
+    """Imports what a dotted name refers to: something in a module, or in a class of a module."""
     home, _, name = target.rpartition(".")
     if not home:
         raise ImportError("it is to be written MODULE.NAME")
     try:
         return getattr(import_module(home), name)
     except ModuleNotFoundError as error:
-        if not (error.name and home.startswith(error.name) and "." in home):  # something that it imports is missing
+        if not (error.name and home.startswith(error.name) and "." in home):  # the module needs another one
             raise
         return getattr(_import(home), name)
 
 
 def with_image_shape(model: Mapping[str, Any], image_shape: Sequence[int]) -> dict[str, Any]:
-    """A model's config with the shape of the images that it is to be trained on, if it takes one.
+    """A model's config with the shape of the training images added, if the model takes one.
 
     Args: model, its config; image_shape, channels, height and width of the data.
     Raises: InputError if the config has another shape.
@@ -135,7 +134,7 @@ def _parts(node: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _check_arguments(path: str, arguments: Mapping[str, Any], signature: Signature, known: Iterable[str]) -> None:
     for key, value in arguments.items():
         full_key = f"{path}.{key}" if path else str(key)
-        is_built = next(_parts(value, ""), None) is not None  # or is a list of what is built
+        is_built = next(_parts(value, ""), None) is not None  # or a list of parts to build
         if key in HYDRA_KEYS:
             continue
         if key not in signature.parameters:
@@ -147,10 +146,10 @@ def _check_arguments(path: str, arguments: Mapping[str, Any], signature: Signatu
             continue
         try:
             TypeAdapter(signature.parameters[key](), config=STRICT).validate_python(value)
-        except PydanticUserError:  # an annotation that only its own library can read
+        except PydanticUserError:  # an annotation that pydantic does not support
             continue
         except ValidationError as error:
-            if isinstance(value, Mapping) and all(len(fault["loc"]) == 1 for fault in error.errors()):  # one in a group
+            if isinstance(value, Mapping) and all(len(fault["loc"]) == 1 for fault in error.errors()):  # in a group
                 name = error.errors()[0]["loc"][0]
                 full_key, value = f"{full_key}.{name}", value.get(name)
             raise InputError(f"{full_key} {_explain(error, value)}") from None
@@ -161,7 +160,7 @@ def _check_arguments(path: str, arguments: Mapping[str, Any], signature: Signatu
 
 
 def _explain(error: ValidationError, value: Any) -> str:
-    """What a value must be, what it is, and how it is written where that is the mistake."""
+    """Says what a value must be and what it is, with a hint if only its notation is wrong."""
     faults = error.errors()
     kinds = {fault["type"] for fault in faults}
     if "string_too_short" in kinds:

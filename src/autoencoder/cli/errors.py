@@ -1,4 +1,4 @@
-"""Errors that the user can put right, shown as one line without a traceback."""
+"""Reports errors that the user can fix in one line, without a traceback."""
 
 import errno
 import logging
@@ -28,19 +28,19 @@ OPTIONAL_LOGGERS = ("wandb", "mlflow")  # the extras of pyproject.toml
 
 @contextmanager
 def one_line_errors(keep_going: bool = False) -> Iterator[None]:
-    """Ends the process with one line on stderr for a mistake in the input, or for Ctrl-C; bugs keep their traceback.
+    """Ends the process with one line on stderr after a mistake in the input or Ctrl-C; bugs keep their traceback.
 
     Args:
-        keep_going: log the error, a bug's traceback too, and go on: for one job of a sweep.
+        keep_going: log the error, with the traceback if it is a bug, and continue; for one job of a sweep.
     Raises:
         SystemExit: with code 1 after a mistake in the input, 130 after Ctrl-C.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
-        check_letters(*sys.argv, os.environ.get("DATA_DIR", ""), os.getcwd())  # noqa: PTH109, a string is what is read
+        check_letters(*sys.argv, os.environ.get("DATA_DIR", ""), os.getcwd())  # noqa: PTH109, a string is needed
         yield
     except SystemExit as stop:
-        if type(stop).__name__ == "SIGTERMException":  # Lightning's, with an exit code of 0
+        if type(stop).__name__ == "SIGTERMException":  # raised by Lightning, with an exit code of 0
             raise SystemExit(128 + signal.SIGTERM) from None
         raise
     except BaseException as error:
@@ -57,9 +57,9 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
             raise
         if line is not None and not keep_going:
             remove_unused_folders()
-        if line is not None and not isinstance(error, InputError):  # a library's words, which may leave a question
+        if line is not None and not isinstance(error, InputError):  # a library's message may not be enough
             _log_to_files(error)
-        if logging.root.handlers:  # inside a job: for the console and for the job's own log file
+        if logging.root.handlers:  # inside a job: to the console and to the job's log file
             log.error("error: %s", line or _kind(error), exc_info=None if line else error)
         else:
             print(f"error: {line}", file=sys.stderr)
@@ -69,7 +69,7 @@ def one_line_errors(keep_going: bool = False) -> Iterator[None]:
 
 @contextmanager
 def removed_if_refused(path: str) -> Iterator[None]:
-    """Leaves no new folder `path` behind when what runs within is refused or stopped; after a bug its log stays."""
+    """Removes the new folder `path` if the code inside is refused or stopped; keeps it, with its log, after a bug."""
     folder = RunFolder(path)
     try:
         yield
@@ -80,23 +80,23 @@ def removed_if_refused(path: str) -> Iterator[None]:
 
 
 class EarlyStop:
-    """Ctrl-C, SIGTERM or SIGHUP before training listens to them: raised as KeyboardInterrupt.
+    """Handles Ctrl-C, SIGTERM and SIGHUP before training has its own handlers: raises KeyboardInterrupt.
 
-    Some modules swallow it while they are imported, and fail in another way later, or not at all.
+    The signal is also noted, since some modules swallow KeyboardInterrupt while they are imported.
     """
 
     signum: int | None = None
 
     @classmethod
     def watch(cls) -> None:
-        """From now on; only for a process that ends on these signals as Python does by itself."""
+        """Installs the handlers, but keeps handlers that someone else has set."""
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(signum) in (signal.default_int_handler, signal.SIG_DFL):
                 signal.signal(signum, cls._stop)
 
     @classmethod
     def check(cls) -> None:
-        """Raises: KeyboardInterrupt if there was one, and a module swallowed it."""
+        """Raises: KeyboardInterrupt if a signal has arrived, in case a module has swallowed it."""
         if cls.signum is not None:
             raise KeyboardInterrupt
 
@@ -107,17 +107,17 @@ class EarlyStop:
 
 
 def _comes_of_a_stop(error: BaseException | None) -> bool:
-    """Whether an error is Ctrl-C or another signal's, or what became of it in a library that was being imported."""
+    """Whether an error was caused by Ctrl-C or another signal, directly or in a library during its import."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None or EarlyStop.signum is not None
 
 
 def _log_to_files(error: Exception) -> None:
-    """Writes a bug's traceback into the job's log file, once; Python itself shows it on the console."""
+    """Writes a bug's traceback into the job's log file, once; Python shows it on the console."""
     if getattr(error, "is_in_log", False):
         return
-    error.is_in_log = True  # type: ignore[attr-defined]  # for the next `one_line_errors` around this one
+    error.is_in_log = True  # type: ignore[attr-defined]  # for an outer `one_line_errors`
     details = (type(error), error, error.__traceback__)
     record = logging.LogRecord(__name__, logging.ERROR, __file__, 0, "error: %s", (_kind(error),), details)
     for handler in logging.root.handlers:
@@ -130,11 +130,11 @@ def _kind(error: BaseException) -> str:
 
 
 def explain(error: BaseException) -> str | None:
-    """One line for an error whose remedy is the user's, None for a bug."""
+    """One line for an error that the user can fix, None for a bug."""
     family = type(error).__module__.split(".")[0]
     if isinstance(error, InputError):
         return _fold(str(error))
-    if type(error).__name__ == "InstantiationException":  # Hydra's wrapper: the cause says it better
+    if type(error).__name__ == "InstantiationException":  # Hydra's wrapper; its cause has the better message
         return _explain_building(error)
     if family in ("hydra", "omegaconf"):
         return _explain_composition(error)
@@ -162,7 +162,7 @@ def explain(error: BaseException) -> str | None:
 
 
 def _disk_full(error: BaseException | None) -> OSError | None:
-    """The error of a disk, or of the user's share of it, that has no room; torch raises another one on top of it."""
+    """The error of a full disk or an exhausted quota, which torch wraps into another error; None if there is none."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return error
@@ -171,13 +171,13 @@ def _disk_full(error: BaseException | None) -> OSError | None:
 
 
 def _is_lack_of_memory(error: BaseException) -> bool:
-    """Whether Python, NumPy or torch, on a CPU or a GPU, could not have the memory that it asked for."""
+    """Whether Python, NumPy or torch has run out of memory, on a CPU or a GPU."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return named or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
 
 
 def _explain_building(error: BaseException) -> str | None:
-    """What a part of the config raised while it was built; None for a bug in this package."""
+    """One line for an error that a part of the config raised while it was built; None for a bug in this package."""
     cause = error.__cause__
     if cause is None:
         return _fold(str(error))
@@ -193,9 +193,9 @@ def _explain_building(error: BaseException) -> str | None:
 
 
 def check_letters(*texts: str) -> None:
-    """Raises: InputError if a text, of the command line or a path, came in bytes that are no text to Python here.
+    """Raises: InputError if an argument or a path contains bytes that Python cannot decode in this locale.
 
-    Such bytes reach Python as lone surrogates, which no UTF-8 file, of the config's for one, can hold.
+    Python represents such bytes as lone surrogates, which cannot be written to a UTF-8 file such as the saved config.
     """
     for text in texts:
         if any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -205,20 +205,20 @@ def check_letters(*texts: str) -> None:
 
 
 def _is_raised_by_hydra(error: BaseException) -> bool:
-    """Whether Hydra, before or after the run itself, was the last to call something."""
+    """Whether the error was raised in Hydra or OmegaConf."""
     return _callers(error)[-1:] in (["hydra"], ["omegaconf"])
 
 
 def _callers(error: BaseException) -> list[str]:
-    """The packages on the way to where an error was raised, Python's own left out."""
+    """The packages in an error's traceback, outermost first, without the standard library."""
     modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
     packages = [module.split(".")[0] for module in modules]
     return [package for package in packages if package not in sys.stdlib_module_names]
 
 
 def _explain_composition(error: BaseException) -> str:
-    """What Hydra refuses while it composes a config."""
-    # OmegaConf's own errors name the key; under a debugger or coverage they have a cause, which does not.
+    """One line for an error that Hydra raised while it composed a config."""
+    # OmegaConf's errors name the key; under a debugger or coverage they have a cause, which does not.
     unknown = error if getattr(error, "full_key", None) else error.__cause__ or error
     parent: Any = getattr(unknown, "parent_node", None)
     kind, key = type(unknown).__name__, str(getattr(unknown, "full_key", ""))
@@ -246,13 +246,13 @@ def _explain_composition(error: BaseException) -> str:
         if (key, value) != (key.strip(), value.strip()):
             return f"{said}: write KEY=VALUE without spaces beside ="
         return f"{said}; if the value is meant as it stands: {assignment(key, value)}"
-    text = re.sub(r"To append to your default list use \S+", "", text)  # for a group that a command does not have
+    text = re.sub(r"To append to your default list use \S+", "", text)  # useless here: the command has no such group
     said = _fold(re.sub(r"Config search path:(\n?\s*provider=.*)*", "", text)).rstrip(".")
     return said + _which_option(unknown, text)
 
 
 def _plain(config: Any) -> dict[Any, Any]:
-    """A config's values as they are written, interpolations too."""
+    """A config's values with unresolved interpolations."""
     from omegaconf import OmegaConf
 
     values: Any = OmegaConf.to_container(config, resolve=False)
@@ -260,14 +260,14 @@ def _plain(config: Any) -> dict[Any, Any]:
 
 
 def _which_option(error: BaseException, text: str) -> str:
-    """What was meant by the name of an option, or of a group, that is not there; or how to leave out a list."""
+    """The end of a message about an option or group that does not exist: a suggestion, or how to leave out a list."""
     options = getattr(error, "options", None)
     wanted = str(getattr(error, "missing_cfg_file", None) or "")
     if options and "/" in wanted:
         group, _, name = wanted.rpartition("/")
         near = get_close_matches(name, [str(option) for option in options], 1)
         return f"; did you mean {group}={near[0]}?" if near else ""
-    if unread := re.search(r"Could not load '(\w+)/(\S+)'", text):  # of a list, logger=[tensorboard,cvs]
+    if unread := re.search(r"Could not load '(\w+)/(\S+)'", text):  # in a list, logger=[tensorboard,cvs]
         return f": {unread[1]} takes {options_of(unread[1])}"
     if deleted := re.search(r"Could not delete '(\w+)'", text):
         return f": for none at all, write {deleted[1]}=[]" if deleted[1] in groups() else ""
@@ -283,26 +283,26 @@ def groups() -> list[str]:
 
 
 def of_train(group: str) -> str:
-    """What to say of a group that this command, which starts from a checkpoint, does not have; nothing in train.py."""
+    """The end of a message about a group that only train.py has; empty in train.py."""
     is_other = Path(sys.argv[0]).name in ("evaluate.py", "explore.py") and group in groups()
     return f"; {group} is a setting of train.py, here the checkpoint brings its own" if is_other else ""
 
 
 def missing_group(name: str) -> str:
-    """The sentence for a group that a config needs and does not have."""
+    """The message about a group that a config needs but does not have."""
     return (
         f"the config has no '{name}', which a run needs: leave out ~{name}, or write {name}=NAME ({options_of(name)})"
     )
 
 
 def options_of(group: str) -> str:
-    """The names that a group of configs may be set to."""
+    """The names that a group of configs can be set to."""
     folder = Path(os.environ.get("PROJECT_ROOT", "."), "configs", group)
     return ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
 
 
 def _explain_missing_package(message: str) -> str | None:
-    """What to install for a logger that is an extra, None for any other import that fails."""
+    """Says what to install for an optional logger; None for any other failed import."""
     for package in OPTIONAL_LOGGERS:
         if re.search(rf"\b{package}\b", message):
             return (
@@ -319,7 +319,7 @@ def arguments_of(target: str | None) -> list[str]:
 
 
 def unknown_key(key: str, allowed: list[str], elsewhere: Iterable[str] = ()) -> str:
-    """The sentence for a key that no part of the config has; `elsewhere`, the dotted keys that it has."""
+    """The message about an unknown key; `elsewhere` has the config's dotted keys."""
     public = [name for name in allowed if not name.startswith("_") and name != "hydra"]
     places = public if "." in key else [*public, *groups()]
     listed = ", ".join(sorted(public)) or "no keys"
@@ -329,7 +329,7 @@ def unknown_key(key: str, allowed: list[str], elsewhere: Iterable[str] = ()) -> 
 
 
 def _fold(text: str) -> str:
-    """One line of a message that a library spread over several."""
+    """Joins a library's message of several lines into one."""
     text = re.sub(r"For further information visit \S+|\x1b\[\d*m", "", text)
     text = re.sub(r"\s*(full_key|object_type|reference_type)[:=].*", "", text)
     return re.sub(r"\s+", " ", text).strip()

@@ -1,4 +1,4 @@
-"""What Hydra calls before a run and after a sweep: no run is written over, and a sweep ends with a table."""
+"""Hydra callbacks: KeepFinishedRuns prevents overwriting a run, SweepTable prints a table after a sweep."""
 
 import os
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from autoencoder.runs.sweep_table import BEST_BY, best_job, checkpoint_of, find_
 
 
 def heard(hook: Callable[..., None]) -> Callable[..., None]:
-    """A hook whose own failure ends the process; Hydra makes a warning of it, and an exit code of 0."""
+    """Decorator for a hook whose failure must end the process; Hydra only warns, and exits with 0."""
 
     @wraps(hook)
     def call(*arguments: Any, **keywords: Any) -> None:
@@ -34,22 +34,22 @@ def heard(hook: Callable[..., None]) -> Callable[..., None]:
 
 
 def refuse_other_working_folder(config: DictConfig) -> None:
-    """Raises: SystemExit with code 1 if Hydra would change the working folder, from which paths are meant."""
+    """Raises: SystemExit with code 1 if Hydra would change the working folder, which changes what paths mean."""
     if config.hydra.job.chdir:
         raise SystemExit("error: hydra.job.chdir=true would change what your paths mean: leave it out")
 
 
 class KeepFinishedRuns(Callback):
-    """Ends the process before Hydra writes into a folder that holds another run, or in which one is at work."""
+    """Ends the process before Hydra writes into a folder that holds another run, finished or running."""
 
     @heard
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Raises: SystemExit with code 1 and one line."""
+        """Raises: SystemExit with code 1 and a one-line message."""
         refuse_other_working_folder(config)
         HydraConfig.instance().set_config(config)
         folder = RunFolder(config.hydra.run.dir)
         try:
-            if "resume" not in config:  # a command that trains nothing
+            if "resume" not in config:  # a command that does not train
                 if folder.best.exists() or folder.last.exists():
                     raise InputError(f"{folder.path} is the folder of a run: leave out hydra.run.dir, or name another")
                 folder.make()
@@ -64,14 +64,14 @@ class KeepFinishedRuns(Callback):
 
 
 class SweepTable(Callback):
-    """Prints a row for each job of a sweep of any command, from the files in its folder, whichever process ran it."""
+    """Prints a row for each job of a sweep, read from the job's files, so that it works with any launcher."""
 
     def __init__(self) -> None:
         self.started: list[tuple[Path, list[str]]] = []  # by this process: folder, overrides
 
     @heard
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Raises: SystemExit with code 1 for what a sweep would pass over in silence."""
+        """Raises: SystemExit with code 1 for settings that a sweep would silently ignore."""
         refuse_other_working_folder(config)
         overrides: Any = OmegaConf.to_container(config.hydra.overrides, resolve=False)
         several = [word for word in overrides["task"] if word.startswith("sweep=") and "," in word]
@@ -83,13 +83,13 @@ class SweepTable(Callback):
 
     @heard
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Notes where a job of a sweep is at work, for a job that fails before it leaves a file."""
+        """Notes the job's folder and overrides, in case it fails before it writes a file."""
         self.started.append((Path(config.hydra.runtime.output_dir), list(config.hydra.overrides.task)))
 
     @heard
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Raises: SystemExit with code 1 if a job failed or was stopped, or if jobs wrote over each other's files."""
-        if not is_first_process():  # it has a folder of its own, which stays empty
+        """Raises: SystemExit with code 1 if a job failed or was stopped, or if jobs overwrote each other's files."""
+        if not is_first_process():  # other processes use a temporary folder
             return
         sweep_dir = absolute(config.hydra.sweep.dir)
         jobs = find_jobs(sweep_dir, dict(self.started), config.hydra.output_subdir)

@@ -1,4 +1,4 @@
-"""Which errors Lightning raises on purpose: sentences for its user, not signs of a bug."""
+"""Recognises errors that Lightning raises on purpose, as messages to its user."""
 
 import linecache
 import traceback
@@ -9,9 +9,9 @@ KINDS = (ValueError, TypeError, RuntimeError, NotImplementedError, AttributeErro
 
 
 def said_by_lightning(error: BaseException) -> str | None:
-    """What Lightning says in an error of its own, with the group of the config that it speaks of; None for others.
+    """The message of an error that Lightning raised on purpose, after the config group it is about; None for others.
 
-    Its own are raised by a `raise` statement in its code; what merely goes wrong there may well be a bug of ours.
+    On purpose means by a `raise` statement in its code; any other error there may be a bug of ours.
     """
     frames = list(traceback.walk_tb(error.__traceback__))
     if not isinstance(error, KINDS) or not frames:
@@ -27,7 +27,7 @@ def said_by_lightning(error: BaseException) -> str | None:
 
 
 def _lacked_by_the_module(error: BaseException, frames: list[tuple[FrameType, int]]) -> str | None:
-    """What a callback of Lightning's looked for in our LightningModule, a backbone for one, which has none."""
+    """The message if a Lightning callback needs an attribute that our module lacks, such as a backbone; else None."""
     if not isinstance(error, AttributeError) or "Module' object has no attribute" not in str(error):
         return None
     for frame, _ in reversed(frames):

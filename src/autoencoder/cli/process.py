@@ -1,7 +1,7 @@
 """Starts and exits commands faster: no garbage collection during imports, no teardown at exit.
 
-The garbage collector takes a fifth of the seconds of `import lightning`: it walks over all objects again and again and
-finds nothing to free. Taking the objects apart at the interpreter's end, one by one, takes a second more.
+The garbage collector takes a fifth of the time of `import lightning`: it visits all objects again and again and finds
+nothing to free. Destroying the objects one by one when the interpreter exits takes another second.
 """
 
 import atexit
@@ -26,10 +26,10 @@ OPTIONS = (  # Hydra's
 
 @contextmanager
 def short_process() -> Iterator[None]:
-    """Around a command's main function: garbage is kept until `imports_done`, and the process ends without teardown.
+    """Wraps a command's main function: no garbage collection until `imports_done`, and no teardown at exit.
 
-    It ends after all exit handlers registered since, with its logs closed; other files are closed by who opened them.
-    A bug, or Ctrl-C, ends it in Python's own way.
+    The process exits after running the exit handlers registered inside and closing its logs; other files must be closed
+    by their owners. After a bug or Ctrl-C, Python exits as usual.
     """
     code: int | None = None
 
@@ -39,11 +39,11 @@ def short_process() -> Iterator[None]:
             return
         logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
-            if stream and not stream.closed:  # None: the command was started with it closed
+            if stream and not stream.closed:  # None if it was closed when the command started
                 stream.flush()
         os._exit(code)
 
-    logging.raiseExceptions = False  # a console that takes no more lines is no reason for a traceback each
+    logging.raiseExceptions = False  # no traceback for each line that a closed console refuses
     write_in_any_encoding()
     outlive_readers()
     sys.argv[1:] = expand_homes(options_first(sys.argv[1:]))
@@ -57,22 +57,22 @@ def short_process() -> Iterator[None]:
     except SystemExit as stop:
         ignore_ctrl_c()
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        if EarlyStop.signum is not None:  # half imported: the exit handlers of such modules fail
+        if EarlyStop.signum is not None:  # exit handlers of half-imported modules fail
             leave()
         raise
 
 
 def ignore_ctrl_c() -> None:
-    """Lets the exit handlers work to their end, where a user presses Ctrl-C once more."""
+    """Ignores Ctrl-C from now on, so that exit handlers can finish."""
     with suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def options_first(arguments: Sequence[str]) -> list[str]:
-    """A command's arguments, with `-m` before all settings: Hydra's parser takes none after it otherwise.
+    """A command's arguments with `-m` moved to the front, since Hydra's parser rejects settings on both sides of it.
 
-    Raises: SystemExit with one line for a word without `=`, for a setting that is written as an option,
-        `--max_epochs=3`, and for `~hydra`, without which Hydra makes a folder elsewhere before anything can refuse it.
+    Raises: SystemExit with a one-line message for a word without `=`, for a setting written as an option,
+        `--max_epochs=3`, and for `~hydra`, with which Hydra would create a folder elsewhere before any check.
     """
     for before, argument in zip(["", *arguments], arguments, strict=False):
         takes_value = before.startswith("-") and before not in ("-m", "--multirun")
@@ -88,7 +88,7 @@ def options_first(arguments: Sequence[str]) -> list[str]:
 
 
 def outlive_readers() -> None:
-    """Lets a command go on, and end as it would, when what reads its output has gone, as `| head` does."""
+    """Lets a command continue when the reader of its output has exited, as in `| head`."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
@@ -96,11 +96,11 @@ def outlive_readers() -> None:
 
 
 class Unread(io.TextIOWrapper):
-    """An output stream that writes into nothing from when its reader is gone, instead of raising BrokenPipeError."""
+    """An output stream that discards its output once its reader has exited, instead of raising BrokenPipeError."""
 
     @classmethod
     def of(cls, stream: io.TextIOWrapper) -> "Unread":
-        """The same stream, with the same encoding and buffering."""
+        """Wraps a stream, with the same encoding and buffering."""
         return cls(
             stream.buffer,
             encoding=stream.encoding,
@@ -129,14 +129,14 @@ class Unread(io.TextIOWrapper):
 
 
 def write_in_any_encoding() -> None:
-    """Letters that the terminal's encoding lacks are written as their code, \\u2013 for a dash, and end no run."""
+    """Writes characters that the terminal's encoding lacks as escapes, \\u2013 for a dash, instead of raising."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def imports_done() -> None:
-    """Within `short_process`, collects garbage from now on, but never looks at what was imported; else does nothing."""
+    """Restarts garbage collection after `short_process` stopped it, excluding all objects that exist now."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()

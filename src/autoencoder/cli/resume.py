@@ -1,4 +1,4 @@
-"""What a start into a run's folder means: a new run, going on with one, or the report of a finished one."""
+"""Decides how a run starts in its folder: as a new run, by resuming one, or with the report of a finished one."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from autoencoder.runs.processes import is_first_process
 
 log = logging.getLogger(__name__)
 
-KEPT_HYDRA_SETTINGS = "hydra.searchpath="  # of a run's command, besides the settings of the run itself
+KEPT_HYDRA_SETTINGS = "hydra.searchpath="  # the only hydra setting that resume takes over
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Start:
     """How a run starts in its folder.
 
     Attributes:
-        folder: the run's.
-        goes_on: from the folder's own last.ckpt.
-        changes: settings that differ from those that the run had, by name: before, now.
-        finished: the metrics of a run that has finished with the same settings; it is not run again.
-        config: the config to be recorded.
+        folder: the run's folder.
+        goes_on: whether the run resumes from last.ckpt in this folder.
+        changes: the settings that have changed since, by name: old value, new value.
+        finished: the metrics, if the run has finished with the same settings and is not run again.
+        config: the config to record.
     """
 
     folder: RunFolder
@@ -42,9 +42,9 @@ class Start:
     config: DictConfig | None = None
 
     def record(self, step: int) -> None:
-        """Notes that the run begins: its settings, that it has not finished, and where it is, as `latest`.
+        """Records that the run begins: writes its settings, marks it as unfinished, and points `latest` to it.
 
-        Args: step, how many steps a run has behind it that goes on.
+        Args: step, the number of steps that a resumed run has already done.
         """
         if self.config is None or not is_first_process():
             return
@@ -54,15 +54,15 @@ class Start:
             changes = self.folder.read_changes() + changes
         elif self.config.get("ckpt_path"):
             changes = [f"started from {self.config.ckpt_path}"]
-        if changes or self.folder.changes.is_file():  # of a run that was killed before its first checkpoint
+        if changes or self.folder.changes.is_file():  # left by a run killed before its first checkpoint
             write_whole(self.folder.changes, "".join(f"{line}\n" for line in changes))
         metrics = self.folder.read_metrics()
-        if metrics:  # of the run as it was before it went on with other settings
+        if metrics:  # from before the run was resumed with other settings
             write_metrics(metrics | {"status": "interrupted"}, self.folder.metrics)
         point_latest_to(self.folder, Path(self.config.paths.log_dir))
 
     def write_settings(self) -> None:
-        """Writes the settings as Hydra would; Hydra does so before a run can be refused, over a former one's."""
+        """Writes the settings as Hydra does, but later: Hydra overwrites an older run's before a run can be refused."""
         self.folder.record.mkdir(parents=True, exist_ok=True)
         hydra = HydraConfig.get()
         contents = {
@@ -74,7 +74,7 @@ class Start:
             write_whole(self.folder.record / f"{name}.yaml", OmegaConf.to_yaml(content))
 
     def announce(self) -> None:
-        """Says that the run goes on, and with which other settings; the first of several processes does."""
+        """Logs that the run is resumed, and which settings have changed; only in the first process."""
         if not is_first_process():
             return
         log.info("going on with %s", shown(self.folder.path))
@@ -82,7 +82,7 @@ class Start:
             log.info("  with another %s from here on: %s, before %s", key, now, before)
 
     def report(self) -> float | None:
-        """Says that there is nothing to do; returns the finished run's `val/mse`."""
+        """Logs that there is nothing to do; returns the finished run's `val/mse`."""
         metrics = self.finished or {}
         errors = "  ".join(f"{name} {metrics[name]:.4f}" for name in ("val/mse", "test/mse") if metrics.get(name))
         log.info("finished before, with the same settings: %s  %s", shown(self.folder.path), errors)
@@ -96,10 +96,10 @@ class Start:
 
 @contextmanager
 def started(config: DictConfig, settings: Mapping[str, Any]) -> Iterator[Start]:
-    """How the run of `config` starts, with its folder held.
+    """A context with the `Start` of the run of `config`, in which its folder is locked.
 
-    Args: settings, the same as plain values.
-    Raises: InputError as `find_start`, or if another run is at work in the folder.
+    Args: settings, the config as plain values.
+    Raises: InputError as in `find_start`, or if another run is using the folder.
     """
     folder = RunFolder(settings["paths"]["output_dir"])
     if is_first_process():
@@ -107,7 +107,7 @@ def started(config: DictConfig, settings: Mapping[str, Any]) -> Iterator[Start]:
     try:
         start = replace(find_start(folder, settings), config=config)
         if in_sweep() and not folder.record.exists():
-            start.write_settings()  # the table of a sweep names those of refused jobs, too
+            start.write_settings()  # a sweep's table shows them for refused jobs, too
         with _former_record_kept(folder) if start.goes_on else nullcontext():
             yield start
     finally:
@@ -116,7 +116,7 @@ def started(config: DictConfig, settings: Mapping[str, Any]) -> Iterator[Start]:
 
 @contextmanager
 def _former_record_kept(folder: RunFolder) -> Iterator[None]:
-    """Puts a run's former settings, metrics and logs back when it ends before it has saved anything new."""
+    """Restores a run's previous settings, metrics and logs if it ends before it saves a new checkpoint."""
     saved = folder.last.stat().st_mtime_ns
     former = {path: path.read_bytes() for path in folder.record_files()}
     try:
@@ -132,9 +132,9 @@ def _former_record_kept(folder: RunFolder) -> Iterator[None]:
 
 
 def expand_resume(arguments: Sequence[str]) -> list[str]:
-    """The command line with `resume=RUN` made whole: the run's own overrides, then the given ones, in its own folder.
+    """Expands `resume=RUN` in the command line to the run's own overrides and folder; other arguments follow.
 
-    Args: arguments, those of the command; without `resume=` they come back as they are.
+    Args: arguments, of the command; returned unchanged if there is no `resume=`.
     Raises: InputError if RUN is not the folder of a run, or in a sweep.
     """
     named = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
@@ -180,10 +180,9 @@ def expand_resume(arguments: Sequence[str]) -> list[str]:
 
 
 def find_start(folder: RunFolder, settings: Mapping[str, Any]) -> Start:
-    """What a run of `settings`, resolved, does in `folder`.
+    """How a run with `settings`, resolved, starts in `folder`.
 
-    Raises: InputError if the folder holds a run of other settings, or something that was asked for cannot be gone on
-        with.
+    Raises: InputError if the folder holds a run with other settings, or a run that cannot be resumed as requested.
     """
     asks_to_resume = bool(settings.get("resume"))
     ckpt_path = settings.get("ckpt_path")
@@ -225,7 +224,7 @@ def find_start(folder: RunFolder, settings: Mapping[str, Any]) -> Start:
 
 
 def read_record(folder: RunFolder) -> dict[str, Any] | None:
-    """The settings of the run in `folder`, as plain values; None where they are not to be read."""
+    """The settings of the run in `folder`, as plain values; None if they are missing or broken."""
     try:
         config = OmegaConf.load(folder.record / "config.yaml")
         return resolved(config, folder) if isinstance(config, DictConfig) else None
@@ -234,7 +233,7 @@ def read_record(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def resolved(config: DictConfig, folder: RunFolder) -> dict[str, Any]:
-    """`config` as plain values, its own folder being `folder`, wherever that lies now."""
+    """`config` as plain values, with `folder` as its output folder, in case that was moved."""
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     OmegaConf.update(own, "paths.output_dir", str(folder.path), force_add=True)
     settings: Any = OmegaConf.to_container(own, resolve=True)
@@ -242,19 +241,19 @@ def resolved(config: DictConfig, folder: RunFolder) -> dict[str, Any]:
 
 
 def point_latest_to(folder: RunFolder, log_dir: Path) -> None:
-    """Makes `log_dir`/train/latest lead to a run in that folder."""
+    """Makes `log_dir`/train/latest a link to `folder`, if that is in `log_dir`/train."""
     latest = absolute(log_dir) / "train" / "latest"
     if folder.path.is_relative_to(latest.parent):
         link(latest, folder.path)
 
 
 def _replaces(given: str, recorded: str) -> bool:
-    """Whether an override makes a former one needless; what was added with + has to be there to be changed."""
+    """Whether an override replaces a recorded one; a key added with + must stay, so that it can be changed."""
     if given.startswith("~") or (recorded.startswith("+") and not given.startswith("+")):
         return given == recorded
     return _key(given) == _key(recorded)
 
 
 def _key(override: str) -> str:
-    """The name of what an override sets."""
+    """The key that an override sets."""
     return override.partition("=")[0].lstrip("+~").partition("@")[0]

@@ -1,4 +1,4 @@
-"""Reads the signature of what a config builds from its source, so that nothing is imported that takes seconds."""
+"""Reads the signatures of classes and functions from their source, so that no slow library has to be imported."""
 
 import ast
 import importlib.util
@@ -13,7 +13,7 @@ LIGHT_MODULES = {"annotated_types", "builtins", "collections.abc", "datetime", "
 
 
 class Signature(NamedTuple):
-    """The parameters of a callable, each with what evaluates its annotation: Any where there is none to be read."""
+    """The parameters of a callable, each with a function that evaluates its annotation (Any if it is not readable)."""
 
     parameters: Mapping[str, Callable[[], Any]]
     takes_any_keyword: bool
@@ -21,7 +21,7 @@ class Signature(NamedTuple):
 
 
 def any_signature() -> Signature:
-    """Of something that takes whatever it is given, as far as can be known without calling it."""
+    """The signature of something whose parameters are unknown: accepts everything."""
     return Signature({}, takes_any_keyword=True)
 
 
@@ -33,7 +33,7 @@ def signature_of(target: str) -> Signature | None:
 
 
 def names_beside(target: str) -> tuple[list[str], bool]:
-    """The names in the module of a dotted name, and whether these are all, so that nothing else can be there."""
+    """The names in the module of a dotted name, and whether the list is complete."""
     module = _load(target.rpartition(".")[0])
     if module is None:
         return [], False
@@ -41,7 +41,7 @@ def names_beside(target: str) -> tuple[list[str], bool]:
 
 
 def signature_of_function(function: Callable[..., Any]) -> Signature:
-    """The signature of a function at hand."""
+    """The signature of a function object."""
     parameters = inspect.signature(function).parameters.values()
     return Signature(
         {one.name: partial(getattr, one, "annotation") for one in parameters},
@@ -52,9 +52,9 @@ def signature_of_function(function: Callable[..., Any]) -> Signature:
 
 @cache
 def _load(name: str) -> "_Module | None":
-    """The module of that dotted name, parsed; parent packages are not imported either. None: there is nothing to read.
+    """Parses the module of a dotted name, without importing it or its parents; None if it has no Python source.
 
-    That is so for extension modules, for namespace packages, and for files that are not Python.
+    Extension modules, namespace packages and files that are not Python have none.
     """
     package, *rest = name.split(".")
     try:
@@ -73,13 +73,13 @@ def _load(name: str) -> "_Module | None":
         return None
     try:
         tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):  # no Python in it
+    except (OSError, SyntaxError, ValueError):  # not Python
         return None
     return _Module(tree, name, path.name == "__init__.py")
 
 
 class _Module(dict[str, Any]):
-    """A parsed module; as a mapping, the names that its annotations use, evaluated when asked for."""
+    """A parsed module; as a mapping, it evaluates the names that its annotations use."""
 
     def __init__(self, tree: ast.Module, name: str, is_package: bool = False) -> None:
         super().__init__()
@@ -87,13 +87,13 @@ class _Module(dict[str, Any]):
         self.package = name if is_package else name.rpartition(".")[0]
         self.definitions: dict[str, ast.stmt] = {}
         self.imports: dict[str, tuple[str, str]] = {}
-        self.starred: list[str] = []  # modules that all names are imported from
+        self.starred: list[str] = []  # modules in `from … import *`
         for statement in ast.walk(tree):
             self._note(statement)
 
     @property
     def is_open(self) -> bool:
-        """Whether it may have names that its source does not spell out."""
+        """Whether the module may have names that are not in its source."""
         return bool(self.starred) or "__getattr__" in self.definitions
 
     def _note(self, node: ast.AST) -> None:
@@ -126,12 +126,12 @@ class _Module(dict[str, Any]):
         raise KeyError(name)
 
     def evaluate(self, node: ast.expr) -> Any:
-        """The value of an annotation or a type alias of this module; Any if it is beyond this reader."""
+        """The value of an annotation or a type alias of this module; Any if it cannot be evaluated."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str):  # an annotation in quotes
             node = ast.parse(node.value, mode="eval").body
         try:
             return eval(compile(ast.Expression(node), self.name, "eval"), {}, self)
-        except Exception:  # beyond what this reader knows: then any value will do, and the code itself will tell
+        except Exception:  # accept any value; the code itself will check it
             return Any
 
     def _annotation(self, annotation: ast.expr | None) -> Any:

@@ -1,4 +1,4 @@
-"""SLURM's variables, which Lightning takes for a part that a process has in a job of several."""
+"""Stops Lightning from treating a process inside a SLURM job as one of several when `srun` did not start it."""
 
 import os
 from collections.abc import Mapping
@@ -6,11 +6,11 @@ from typing import Any
 
 from autoencoder.errors import InputError
 
-INTERACTIVE = ("bash", "interactive")  # names of jobs in which Lightning leaves SLURM's variables alone
+INTERACTIVE = ("bash", "interactive")  # job names for which Lightning ignores SLURM's variables
 
 
 def settle_slurm(trainer: Mapping[str, Any]) -> None:
-    """Lets a run be alone where `srun` did not start it: in a shell on a node, in a notebook, in a batch script.
+    """Makes Lightning run alone if `srun` did not start it: in a shell on a node, a notebook or a batch script.
 
     Args: trainer, its settings.
     Raises: InputError if `srun` started more or fewer processes than the trainer has devices.
@@ -32,6 +32,6 @@ def settle_slurm(trainer: Mapping[str, Any]) -> None:
 
 
 def _number(name: str, default: int) -> int:
-    """A variable of the environment as a number; `default` where it is none."""
+    """An environment variable as a number; `default` if it is missing or not a number."""
     text = os.environ.get(name, "")
     return int(text) if text.isdigit() else default

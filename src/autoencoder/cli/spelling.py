@@ -1,4 +1,4 @@
-"""What a misspelt key was meant to be: the nearest of the names that are there."""
+"""Suggests the nearest existing name for a misspelt key."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -6,12 +6,12 @@ from typing import Any
 
 
 def did_you_mean(key: str, beside: Iterable[str], elsewhere: Iterable[str] = ()) -> str:
-    """The end of a sentence about a key that is not there: "; did you mean trainer.max_epochs?", or nothing.
+    """The end of a message about an unknown key: "; did you mean trainer.max_epochs?", or nothing.
 
     Args:
-        key: dotted, as it was written.
+        key: dotted, as the user wrote it.
         beside: the names that are allowed in its place.
-        elsewhere: dotted keys of the whole config, for a key that was written without its group.
+        elsewhere: dotted keys of the whole config, for a key written without its group.
     """
     group, _, name = key.rpartition(".")
     homes = {dotted.rpartition(".")[2]: dotted for dotted in elsewhere}

@@ -1,4 +1,4 @@
-"""What a Trainer's config cannot mean in this project, or what Lightning itself does not refuse."""
+"""Checks for Trainer settings that this project does not support, or that Lightning accepts although they are wrong."""
 
 import os
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 from autoencoder.errors import InputError
 from autoencoder.runs.processes import check_strategy
 
-FEW = 8  # processes that any machine can hold
+FEW = 8  # processes that any machine can run
 Part = TypeVar("Part")
 
 
 def check_trainer(trainer: Mapping[str, Any], callbacks: Mapping[str, Any]) -> None:
-    """Holds the settings of the groups `trainer` and `callbacks` against each other.
+    """Checks the settings of the groups `trainer` and `callbacks`, also against each other.
 
-    Raises: InputError for the first that cannot be.
+    Raises: InputError for the first that is not supported.
     """
     for group in ("callbacks", "logger"):
         if group in trainer:
@@ -50,7 +50,7 @@ def check_trainer(trainer: Mapping[str, Any], callbacks: Mapping[str, Any]) -> N
 
 
 def _check_callback(name: str, kind: str, trainer: Mapping[str, Any]) -> None:
-    """Raises: InputError for a callback of Lightning's, of the class `kind`, that cannot do its work here."""
+    """Raises: InputError if `kind` is a Lightning callback class that does not work in this project."""
     if kind in ("LearningRateFinder", "BatchSizeFinder"):
         setting = "optimizer.lr=5e-3,1e-2,2e-2" if kind == "LearningRateFinder" else "data.batch_size=64,128,256"
         raise InputError(
@@ -65,9 +65,9 @@ def _check_callback(name: str, kind: str, trainer: Mapping[str, Any]) -> None:
 
 
 def of_kind(group: str, parts: Mapping[str, object], kind: type[Part]) -> list[Part]:
-    """The parts that a group of the config has built, by their names, held to their class.
+    """The parts built from a group of the config, after checking that each is an instance of `kind`.
 
-    Raises: InputError for a part that is none of `kind`.
+    Raises: InputError for a part that is not.
     """
     for name, part in parts.items():
         if not isinstance(part, kind):

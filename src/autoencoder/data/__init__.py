@@ -1,1 +1,1 @@
-"""File to batch: the images, their splits, and the batches that the model is trained on."""
+"""From file to batch: loads the images, splits them, and deals the batches that the model is trained on."""

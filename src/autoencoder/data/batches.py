@@ -1,4 +1,4 @@
-"""Batches from images that lie in memory: an order of indices an epoch, one gather a batch."""
+"""Batches of images held in memory: one order of indices per epoch, one gather per batch."""
 
 from collections.abc import Iterator
 
@@ -12,15 +12,15 @@ from autoencoder.data.images import Split
 class EpochOrder:
     """The order in which one process deals the images of an epoch.
 
-    With a seed, images are shuffled anew each epoch: the same for the same (seed, epoch) on any hardware.
-    Of several processes each deals its own part.
+    With a seed, images are reshuffled each epoch, with the same order for the same (seed, epoch) on any hardware.
+    With several processes, each deals its own part.
 
     Args:
         count: images in the split.
         seed: of the shuffle; None keeps the images' order.
-        rank, world_size: this process among all that share the epoch.
-        even: all processes deal equally many, as training needs: the first few images are dealt twice where they do
-            not divide. Otherwise none is dealt twice, as evaluation needs.
+        rank, world_size: this process's number, and how many processes share the epoch.
+        even: True for training: all processes deal the same number of images, if need be with the first few twice.
+            False for evaluation: no image is dealt twice.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class EpochOrder:
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch, a resumed one too."""
+        """Lightning calls this before each epoch, also before a resumed one."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -44,7 +44,7 @@ class EpochOrder:
         """This epoch's indices for this process, [len(self)] int64."""
         order = torch.arange(self.count)
         if self.seed is not None:
-            # a prime, so that no two pairs of seed and epoch are dealt alike
+            # A prime keeps the orders of different (seed, epoch) pairs different.
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.count, generator=generator)
         if self.even:
@@ -53,15 +53,14 @@ class EpochOrder:
 
 
 class FixedOrder(EpochOrder, SequentialSampler):
-    """An order that is not shuffled, under the name by which Lightning knows that: it warns of others."""
+    """An unshuffled order, as a SequentialSampler: Lightning recognises it by this class, and warns about others."""
 
 
 class ImageBatches:
     """A loader for Lightning: (images [B, C, H, W] float32 in [-1, 1], labels [B] int64), on the split's device.
 
-    Each batch is one gather and one conversion; no image is read on its own and no worker is needed. The last batch
-    may be short.
-    Its state, in a checkpoint, is how far into which epoch it is: a run stopped there goes on with the next batch.
+    Each batch is one gather and one conversion, without workers. The last batch may be short.
+    A checkpoint saves the epoch and the number of batches dealt, so that a resumed run continues with the next batch.
     """
 
     def __init__(self, split: Split, order: EpochOrder, batch_size: int) -> None:
@@ -69,7 +68,7 @@ class ImageBatches:
         self.sampler = order  # the names under which Lightning looks for `set_epoch`, as in a DataLoader
         self.batch_sampler = None
         self.batch_size = batch_size
-        self.dealt = 0  # batches of this epoch
+        self.dealt = 0  # batches dealt in this epoch
         self._skipped = (0, 0)  # epoch, and how many of its batches were dealt before the run was stopped
 
     def __len__(self) -> int:
@@ -78,16 +77,16 @@ class ImageBatches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         epoch, skipped = self._skipped
         self.dealt = skipped if epoch == self.sampler.epoch else 0
-        # The one transfer of an epoch; on a GPU each gather then stays on the device.
+        # The only transfer in an epoch: on a GPU, each gather then stays on the device.
         order = self.sampler.deal().to(self.split.device)
         for indices in order.split(self.batch_size)[self.dealt :]:
             self.dealt += 1
             yield self.split.images(indices), self.split.labels[indices]
 
     def state_dict(self) -> dict[str, int]:
-        """Where the loader is, asked for by Lightning for each checkpoint."""
+        """The position in the epoch; Lightning saves it in each checkpoint."""
         return {"epoch": self.sampler.epoch, "dealt": self.dealt}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Goes on from `state_dict` when its epoch is dealt next."""
+        """Continues from this position when its epoch is dealt next."""
         self._skipped = (state_dict["epoch"], state_dict["dealt"])

@@ -1,4 +1,4 @@
-"""ImageDataModule, the LightningDataModule: which images train, validate and test, as batches in [-1, 1]."""
+"""ImageDataModule, the LightningDataModule: splits the images and deals them as batches in [-1, 1]."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,18 +21,18 @@ MNIST_5K_VAL_SIZE = 500
 class ImageDataModule(LightningDataModule):
     """A data set in memory, split into training, validation and test images.
 
-    For images that are at hand as tensors or arrays: `ImageDataModule.from_arrays`.
+    For images that you already have as tensors or arrays, use `ImageDataModule.from_arrays`.
 
     Args:
         dataset: `mnist` and `fashion_mnist` (60,000 and 10,000 images), or `mnist_5k` (4,500 and 500).
-        data_dir: folder with the IDX files, in torchvision's layout or as they are; downloads go there.
-        batch_size: training images a step and device.
+        data_dir: folder with the IDX files, in torchvision's layout or directly in it; downloads go there.
+        batch_size: training images per step and device.
         val_size: images taken from the training images for validation, 0 to train on all of them; None for 5,000,
             or a ninth of a set of fewer than 45,000 (500 of `mnist_5k`).
         seed: of the order in which images are dealt; the split does not depend on it.
-        offline_fallback: where MNIST is not to be had, warn and take `mnist_5k` (validation: 500 images, or 0).
+        offline_fallback: if MNIST is not available, warn and use `mnist_5k` (validation: 500 images, or 0).
     Raises:
-        ValueError: for an argument of a wrong type or out of its limits.
+        ValueError: for an argument of a wrong type or out of range.
     """
 
     @checked
@@ -46,7 +46,7 @@ class ImageDataModule(LightningDataModule):
         offline_fallback: bool = True,
     ) -> None:
         super().__init__()
-        data_dir = str(absolute(data_dir))  # a checkpoint holds plain values, to be read from any folder
+        data_dir = str(absolute(data_dir))  # a plain value for checkpoints, valid in any working directory
         self.save_hyperparameters(logger=False)
         self.dataset: str = dataset
         self.data_dir = data_dir
@@ -56,7 +56,7 @@ class ImageDataModule(LightningDataModule):
         self.offline_fallback = offline_fallback
         self._images: ImageSet | None = None
         self._train_batches: ImageBatches | None = None
-        self._position: dict[str, int] | None = None  # in an epoch, of a run that goes on
+        self._position: dict[str, int] | None = None  # in the epoch, for a resumed run
         self._expected: dict[str, Any] | None = None
 
     @classmethod
@@ -72,15 +72,14 @@ class ImageDataModule(LightningDataModule):
         val_size: int | None = None,
         seed: int = 0,
     ) -> "ImageDataModule":
-        """A data module of images at hand, set up: for a notebook.
+        """A data module for images that you already have, set up and ready to use, for instance in a notebook.
 
         Args:
             train_images, test_images: tensors or arrays, [N, H, W] or [N, C, H, W] with C 1 or 3, uint8 0..255.
-            train_labels, test_labels: whole numbers from 0, [N]; both or neither; without them all images are of
-                one class, 0.
-            name: what records and pictures call them.
+            train_labels, test_labels: integers from 0, [N], both or neither; without them all images have class 0.
+            name: the data set's name in records and figures.
             batch_size, val_size, seed: as for the class.
-        Raises: ValueError for arrays of another type or shape, or that do not belong together.
+        Raises: ValueError for arrays of another type or shape, or whose sizes do not match.
         """
         datamodule = cls(batch_size=batch_size, val_size=val_size, seed=seed)
         loaded = check_arrays(name, train_images, train_labels, test_images, test_labels)
@@ -89,9 +88,9 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def images(self) -> ImageSet:
-        """The images and their splits, loaded on first use; errors as of `setup`.
+        """The images and their splits, loaded on first use; raises the errors of `setup`.
 
-        Once a trainer has asked for batches, they are on its device.
+        They are on the trainer's device once it has asked for batches.
         """
         if self._images is None:
             self._images = self._load()
@@ -99,22 +98,22 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the images; errors as of `setup`."""
+        """Channels, height and width of the images; raises the errors of `setup`."""
         return self.images.image_shape
 
     def prepare_data(self) -> None:
-        """Downloads, in one process a machine, what is not there yet."""
+        """Downloads missing files; Lightning calls this in one process per machine."""
         self.setup()
 
     def setup(self, stage: str | None = None) -> None:
-        """Loads and splits the images; the second call does nothing.
+        """Loads and splits the images; a second call does nothing.
 
-        Raises: InputError when they are broken or not to be had, or `val_size` leaves none to train on.
+        Raises: InputError if the images are broken or not available, or if `val_size` leaves none to train on.
         """
         _ = self.images
 
     def expect(self, state_dict: dict[str, Any]) -> None:
-        """Makes `setup` raise InputError for other images than those of a checkpoint's `state_dict`."""
+        """Makes `setup` raise InputError unless the images are those of a checkpoint's `state_dict`."""
         self._expected = state_dict
 
     def _load(self) -> ImageSet:
@@ -127,7 +126,7 @@ class ImageDataModule(LightningDataModule):
         return images
 
     def train_dataloader(self) -> ImageBatches:
-        """This process's training batches, shuffled anew each epoch, or never if `trainer.overfit_batches` is set."""
+        """This process's training batches, reshuffled each epoch, or never if `trainer.overfit_batches` is set."""
         split, rank, world_size = self._on_device().train, *self._rank_and_world_size()
         if getattr(self.trainer, "overfit_batches", 0):
             order: EpochOrder = FixedOrder(len(split), None, rank, world_size, even=True)
@@ -140,18 +139,18 @@ class ImageDataModule(LightningDataModule):
         return batches
 
     def val_dataloader(self) -> ImageBatches | list[Any]:
-        """Validation batches in a fixed order, this process's own part; an empty list if there are none."""
+        """This process's validation batches in a fixed order; an empty list if there are none."""
         split = self._on_device().val
         if not len(split):
             return []
         batches = self._evaluation_batches(split)
         limit = self.trainer.limit_val_batches if self.trainer else 1.0
-        if isinstance(limit, float) and 0 < limit < 1:  # a share: of batches so small that it is no less than one
+        if isinstance(limit, float) and 0 < limit < 1:  # a fraction: at least one batch
             batches.batch_size = max(1, min(batches.batch_size, int(limit * len(batches.sampler))))
         return batches
 
     def test_dataloader(self) -> ImageBatches:
-        """Test batches in the data set's own order, this process's own part."""
+        """This process's test batches, in the data set's own order."""
         return self._evaluation_batches(self._on_device().test)
 
     def predict_dataloader(self) -> ImageBatches:
@@ -159,7 +158,7 @@ class ImageDataModule(LightningDataModule):
         return self.test_dataloader()
 
     def _evaluation_batches(self, split: Split) -> ImageBatches:
-        """This process's part; each process has all where some would get none: the means are the same."""
+        """This process's batches of a split. If some process would get none, each gets all: the means stay the same."""
         rank, world_size = self._rank_and_world_size()
         shares = (rank, world_size) if len(split) >= world_size else (0, 1)
         return ImageBatches(split, FixedOrder(len(split), None, *shares), EVAL_BATCH_SIZE)
@@ -167,14 +166,13 @@ class ImageDataModule(LightningDataModule):
     def transfer_batch_to_device(
         self, batch: tuple[Tensor, Tensor], device: torch.device, dataloader_idx: int
     ) -> tuple[Tensor, Tensor]:
-        """The batch as it is: it was dealt on the device, and looking for what to move takes a twentieth of a step."""
+        """Returns the batch unchanged: it is on the device, and Lightning's own search costs a twentieth of a step."""
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint notes of the data: the set really used, its split, what tells its images, and the position.
+        """What a checkpoint saves about the data: the set really used, its split, a fingerprint, and the position.
 
-        Lightning, too, saves the position of a loader; but it forgets to load it where a schedule asks for the number
-        of steps.
+        Lightning saves a loader's position, too, but does not load it if a schedule asks for the number of steps.
         """
         return {
             "dataset": self.images.name,
@@ -186,7 +184,7 @@ class ImageDataModule(LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Holds a checkpoint's data against this run's; one of an older version has no fingerprint.
+        """Compares a checkpoint's data with this run's; checkpoints of older versions have no fingerprint.
 
         Raises: InputError if the checkpoint was trained on other images.
         """
@@ -201,8 +199,8 @@ class ImageDataModule(LightningDataModule):
             )
 
     def _check_images(self, images: ImageSet, trained: dict[str, Any]) -> None:
-        """Raises: InputError if these are of the data set that a checkpoint was trained on, but not its images."""
-        if trained["dataset"] != images.name or "fingerprint" not in trained:  # of an older version
+        """Raises: InputError if the data set's name is the checkpoint's, but its images are not."""
+        if trained["dataset"] != images.name or "fingerprint" not in trained:  # a checkpoint of an older version
             return
         if images.fingerprint != trained["fingerprint"]:
             place = self.data_dir if images.name in FOLDERS else images.title
@@ -217,7 +215,7 @@ class ImageDataModule(LightningDataModule):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _on_device(self) -> ImageSet:
-        """The images on the device that the trainer computes on; moved once, since they stay there."""
+        """The images on the trainer's device; they are moved once and stay there."""
         if self.trainer:
             self._images = self.images.to(self.trainer.strategy.root_device)
         return self.images

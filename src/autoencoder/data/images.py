@@ -1,4 +1,4 @@
-"""ImageSet: the images of a data set in memory, divided into splits; nothing in it changes."""
+"""ImageSet: an immutable data set in memory, divided into splits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ from autoencoder.data.pixels import normalize
 from autoencoder.data.sources import CLASS_NAMES, TITLES, LoadedImages
 from autoencoder.errors import InputError
 
-SPLIT_SEED = 55_000  # of the split alone, so that every run of every seed has the same
-VAL_SIZE, VAL_SHARE = 5_000, 9  # the default: a ninth of the training images, and 5,000 at most
+SPLIT_SEED = 55_000  # for the split only, so that runs with different seeds have the same split
+VAL_SIZE, VAL_SHARE = 5_000, 9  # the default: a ninth of the training images, at most 5,000
 EVAL_BATCH_SIZE = 1_000
 
 Array = Tensor | np.ndarray
@@ -59,11 +59,11 @@ class ImageSet:
     """A data set in memory. `to` returns a new one on another device.
 
     Attributes:
-        name: what records call it, `mnist`.
-        title: what people read, `MNIST`.
-        class_names: by label; empty where classes have no names but their labels.
-        train, val, test: the splits; `val` may hold no images.
-        fingerprint: tells these images from others, see `fingerprint_of`.
+        name: in records, for instance `mnist`.
+        title: in figures and reports, for instance `MNIST`.
+        class_names: by label; empty if classes have no names.
+        train, val, test: the splits; `val` may be empty.
+        fingerprint: a checksum that identifies these images, see `fingerprint_of`.
     """
 
     name: str
@@ -81,24 +81,24 @@ class ImageSet:
         return channels, height, width
 
     def class_name(self, label: int) -> str:
-        """What people call a class: its name, or else its label."""
+        """A class's name, or its label if it has none."""
         return self.class_names[label] if label < len(self.class_names) else str(label)
 
     def split(self, name: SplitName) -> Split:
         return {"train": self.train, "val": self.val, "test": self.test}[name]
 
     def to(self, device: torch.device) -> "ImageSet":
-        """The same images on `device`; this very object if they are there."""
+        """The same images on `device`; this object itself if they are already there."""
         if device == self.test.device:
             return self
         return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))
 
 
 def split_images(loaded: LoadedImages, val_size: int | None = None) -> ImageSet:
-    """Divides the training images by a fixed seed; those of `mnist_5k` lie stratified and are cut in order.
+    """Splits the training images with a fixed seed; those of `mnist_5k` are already stratified and cut in order.
 
     Args: val_size, images for validation; None for 5,000, or a ninth of a set of fewer than 45,000.
-    Raises: InputError if that leaves none to train on.
+    Raises: InputError if no training images are left.
     """
     count = len(loaded.train_images)
     if val_size is None:
@@ -127,7 +127,7 @@ def _generator() -> torch.Generator:
 
 
 def fingerprint_of(loaded: LoadedImages) -> str:
-    """A checksum of pixels, labels and shapes, eight hexadecimal digits; 0.01 s for MNIST."""
+    """A checksum of pixels, labels and shapes as eight hexadecimal digits; takes 0.01 s for MNIST."""
     checksum = 0
     for part in loaded[1:]:
         checksum = crc32(repr(tuple(part.shape)).encode(), checksum)
@@ -138,7 +138,7 @@ def fingerprint_of(loaded: LoadedImages) -> str:
 def check_arrays(
     name: str, train_images: Array, train_labels: Array | None, test_images: Array, test_labels: Array | None
 ) -> LoadedImages:
-    """Images at hand as a data set; arguments and errors as in `ImageDataModule.from_arrays`."""
+    """Makes a data set from arrays; arguments and errors as in `ImageDataModule.from_arrays`."""
     if (train_labels is None) != (test_labels is None):
         missing = "train_labels" if train_labels is None else "test_labels"
         raise InputError(f"`{missing}` is missing: give the labels of both, or of neither")

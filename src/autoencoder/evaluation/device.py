@@ -1,4 +1,4 @@
-"""The device that a trained model is measured on."""
+"""Chooses the device for evaluating a trained model."""
 
 import torch
 
@@ -7,9 +7,9 @@ from autoencoder.evaluation import Device
 
 
 def pick_device(device: Device = "auto") -> torch.device:
-    """The torch device of a setting: `auto` is the first GPU where there is one, else the CPU.
+    """The torch device for a setting: `auto` is the first GPU, or the CPU if there is none.
 
-    Raises: InputError for `gpu` where there is none.
+    Raises: InputError for `gpu` if there is none.
     """
     has_gpu = torch.cuda.is_available()
     if device == "gpu" and not has_gpu:

@@ -1,4 +1,4 @@
-"""Measures a trained model: the metrics asked for, with those of PCA and of a random encoder beside them."""
+"""Computes the requested metrics of a trained model, and those of PCA and a random encoder for comparison."""
 
 import logging
 from collections.abc import Collection
@@ -17,21 +17,21 @@ QUICK = tuple(name for name, metric in METRICS.items() if metric.of == "reconstr
 
 
 def evaluate(outputs: Outputs, metrics: Collection[str] = QUICK) -> dict[str, float | None]:
-    """The metrics asked for, named as in `metrics.json`: the model's, and beside them those of its baselines.
+    """The requested metrics of the model and its baselines, named as in `metrics.json`.
 
-    What these images do not allow is left out, and the log says why.
-    The test images choose nothing: PCA, neighbours and probes are fitted on the training images, the probes' C is
-    chosen on the validation images.
+    Metrics that cannot be computed on these images are left out, and the log says why.
+    The test set is never used for selection: PCA, neighbours and probes are fitted on the training images, and the
+    probes' C is chosen on the validation images.
 
     Args:
         outputs: of the model on the test images.
-        metrics: of the test images, what to compute, and nothing else is:
-            mse, sse, psnr, ssim, with PCA's beside each (mse of the training and validation images, too);
-            per_class: those of the four that are asked for, for each class;
-            knn, probe: accuracy of nearest neighbours and of a linear probe on the latents, with those on PCA's
-            latents and on a random encoder's beside them;
-            latents: dead dimensions and effective rank, with those of PCA's latents beside them.
-    Raises: ValueError for a metric that is none of these, for per_class alone, or for outputs on another split.
+        metrics: what to compute on the test images:
+            mse, sse, psnr, ssim: of the model and of PCA (mse of the training and validation images, too);
+            per_class: the requested metrics among these four, for each class;
+            knn, probe: accuracy of nearest neighbours and of a linear probe on the latents of the model, of PCA and of
+            a random encoder;
+            latents: dead dimensions and effective rank of the latents of the model and of PCA.
+    Raises: ValueError for any other metric, for per_class alone, or for outputs on another split.
     """
     if outputs.name != "test":
         raise ValueError(f"`outputs` must be those on the test images, got the {outputs.title} images")
@@ -74,7 +74,7 @@ def mean_of_each_class(values: Tensor, labels: Tensor) -> dict[int, float]:
 
 
 def measurable(metrics: Collection[str], outputs: Outputs) -> set[str]:
-    """Those of `metrics` that make sense on these images; the log says in a line each which do not, and why."""
+    """The part of `metrics` that can be computed on these images; the log names the others, and says why."""
     images = outputs.images
     obstacles: dict[str, str] = {}
     height, width = images.image_shape[1:]

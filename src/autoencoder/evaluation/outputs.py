@@ -1,4 +1,4 @@
-"""Outputs: what a model makes of the images of a split, each thing computed once."""
+"""Outputs: a model's latents, reconstructions and errors on the images of a split, each computed only once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,18 +18,18 @@ from autoencoder.metrics.classes import Latents
 from autoencoder.models.module import AutoencoderModule
 
 SPLIT_TITLES: dict[SplitName, str] = {"train": "training", "val": "validation", "test": "test"}
-RANDOM_SEED = 0  # of the encoder that has learned nothing
+RANDOM_SEED = 0  # of the untrained encoder
 
 
 class Outputs:
     """A model's latents, reconstructions and errors on a split.
 
-    Each is computed on first use and kept: float32, on the CPU, in the order of the images. The model computes on the
-    device of the images, in its own precision, in evaluation mode; its mode and all random numbers are afterwards as
-    before. Its weights must not change as long as the outputs are in use.
+    Latents and errors are computed on first use and kept. Results are float32, on the CPU, in the images' order. The
+    model runs on the images' device, in its own precision, in evaluation mode; its mode and all random states are
+    restored afterwards. Do not change its weights while the outputs are in use.
 
     Args:
-        model: its `encode` and `decode` are used; moved to the device of the images.
+        model: its `encode` and `decode` are called; moved to the images' device.
         images: the data set.
         split: which of its splits.
     Raises: ValueError for another split than these three, or one without images; TypeError if `images` is not a data
@@ -75,11 +75,11 @@ class Outputs:
 
     @property
     def labelled_latents(self) -> Latents:
-        """Latents and labels, for the metrics of classes."""
+        """Latents and labels, for the classification metrics."""
         return Latents(self.latents, self.labels)
 
     def score(self, *names: str) -> dict[str, Tensor]:
-        """One value an image, [N], of each of the metrics of reconstructions named, all in one pass.
+        """The values [N], one per image, of the named reconstruction metrics; missing ones are computed in one pass.
 
         Args: names, rows of `METRICS`.
         """
@@ -89,22 +89,22 @@ class Outputs:
 
     @property
     def errors(self) -> Tensor:
-        """The mean squared error per pixel of each image, [N], in [-1, 1]."""
+        """The mean squared error per pixel of each image, [N], for images in [-1, 1]."""
         return self.score("mse")["mse"]
 
     def originals(self, indices: Tensor) -> Tensor:
-        """The images of these indices, [B, C, H, W] in [-1, 1]."""
+        """The images at these indices, [B, C, H, W] in [-1, 1]."""
         return self.split.images(indices.to(self.split.device)).cpu()
 
     def reconstructions(self, indices: Tensor) -> Tensor:
-        """The reconstructions of the images of these indices, [B, C, H, W] in [-1, 1]."""
-        if self._latents is None:  # a few images need no pass of all
+        """The reconstructions of the images at these indices, [B, C, H, W] in [-1, 1]."""
+        if self._latents is None:  # a few images do not need a pass over all
             with evaluating(self.model):
                 return self.decode(self.model.encode(self.split.images(indices.to(self.split.device)).to(self._dtype)))
         return self.decode(self._latents[indices])
 
     def decode(self, latents: Tensor) -> Tensor:
-        """The images [B, C, H, W] in [-1, 1] of `latents` [B, K]."""
+        """Decodes `latents` [B, K] into images [B, C, H, W] in [-1, 1]."""
         with evaluating(self.model):
             return self.model.decode(latents.to(self.split.device, self._dtype)).float().cpu()
 
@@ -115,7 +115,7 @@ class Outputs:
         return self._other_splits[split]
 
     def map(self, projection: Projection, chosen: Tensor) -> tuple[Tensor, tuple[str, str]]:
-        """Where a map shows the latents of the chosen images: points [B, 2] and the axes' names, see `project`."""
+        """The chosen images' latents in two dimensions: points [B, 2] and the axes' names, see `project`."""
         key = (projection, tuple(chosen.tolist()))
         if key not in self._maps:
             self._maps[key] = project(self.latents[chosen], projection)
@@ -123,14 +123,14 @@ class Outputs:
 
     @cached_property
     def pca(self) -> "Outputs":
-        """The outputs of PCA with as many components, fitted on the training images: what every run must beat."""
+        """The outputs of PCA with as many components, fitted on the training images: the baseline of every run."""
         return Outputs(fit_pca(self.images.train, self.latents.shape[1]), self.images, self.name)
 
     @cached_property
     def random(self) -> "Outputs":
-        """The outputs of a model of the same sizes, as it would start training from one fixed seed."""
+        """The outputs of an untrained model of the same sizes, initialised with a fixed seed."""
         assert isinstance(self.model, AutoencoderModule)
-        with torch.random.fork_rng(devices=[]):  # weights start on the CPU
+        with torch.random.fork_rng(devices=[]):  # weights are initialised on the CPU
             torch.manual_seed(RANDOM_SEED)
             return Outputs(type(self.model)(**dict(self.model.hparams)), self.images, self.name)
 
@@ -139,7 +139,7 @@ class Outputs:
         return next(chain(self.model.parameters(), self.model.buffers())).dtype
 
     def _pass(self, *names: str) -> None:
-        """Passes the images through the model, batch by batch; the encoder has work the first time only."""
+        """Passes the images through the model, batch by batch; the encoder runs only the first time."""
         known, functions = self._latents, {name: METRICS[name].function for name in names}
         values = {name: torch.empty(len(self)) for name in names}
         with evaluating(self.model):
@@ -161,7 +161,7 @@ class Outputs:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, no gradients; afterwards every part's mode and all random generators are as before."""
+    """Evaluation mode without gradients; restores each submodule's mode and all random states afterwards."""
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:

@@ -1,11 +1,11 @@
-"""Principal component analysis: the best linear autoencoder, and so the line that every run must beat."""
+"""Principal component analysis: the best linear autoencoder, and so the baseline of every run."""
 
 import torch
 from torch import Tensor, nn
 
 from autoencoder.data.images import Split
 
-EXACT_PIXELS = 3_072  # 3 x 32 x 32: ten seconds on a CPU; the time grows with the cube
+EXACT_PIXELS = 3_072  # 3 x 32 x 32: ten seconds on a CPU; time grows with the cube of the number of pixels
 SPARE_DIRECTIONS, ROUNDS = 16, 5
 
 
@@ -15,7 +15,7 @@ class PCA(nn.Module):
     Args:
         mean: of the training images, [P] pixels in [-1, 1].
         components: orthonormal, largest variance first, [K, P].
-        image_shape: channels, height and width, of P pixels together.
+        image_shape: channels, height and width, with P pixels in all.
     """
 
     mean: Tensor
@@ -28,11 +28,11 @@ class PCA(nn.Module):
         self.image_shape = image_shape
 
     def encode(self, images: Tensor) -> Tensor:
-        """The latents [B, K] of `images` [B, C, H, W] in [-1, 1]."""
+        """Encodes `images` [B, C, H, W] in [-1, 1] into latents [B, K]."""
         return (images.flatten(1) - self.mean) @ self.components.T
 
     def decode(self, latents: Tensor) -> Tensor:
-        """The images [B, C, H, W] of `latents` [B, K]; not clipped to [-1, 1]."""
+        """Decodes `latents` [B, K] into images [B, C, H, W], which are not clipped to [-1, 1]."""
         return (latents @ self.components + self.mean).unflatten(1, self.image_shape)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -41,14 +41,14 @@ class PCA(nn.Module):
 
 
 def fit_pca(split: Split, latent_dim: int) -> PCA:
-    """PCA of the images of a split, from the eigenvectors of their covariance, added up batch by batch.
+    """Fits PCA to the images of a split, from the eigenvectors of their covariance, summed batch by batch.
 
-    Of images of more than `EXACT_PIXELS`, whose covariance would take minutes or more memory than there is, the
-    components come from a few rounds of subspace iteration: within a percent of the error of the exact ones.
+    For images of more than `EXACT_PIXELS`, the covariance would take minutes or too much memory. Their components come
+    from a few rounds of subspace iteration instead; the error is within a percent of the exact one.
 
     Args:
-        split: at least one image.
-        latent_dim: components to keep; all of them where there are fewer pixels.
+        split: needs at least one image.
+        latent_dim: components to keep; all of them if there are fewer pixels.
     """
     total, products = torch.zeros(()), torch.zeros(())
     image_shape = split.pixels.shape[1:]
@@ -67,10 +67,10 @@ def fit_pca(split: Split, latent_dim: int) -> PCA:
 
 
 def _first_components(split: Split, mean: Tensor, latent_dim: int) -> Tensor:
-    """About the first components, [latent_dim, P].
+    """The first components, [latent_dim, P], approximately.
 
-    A random subspace turns towards them each time that it is multiplied by the covariance; with a few directions more
-    than are kept, a few rounds are enough (Halko, Martinsson and Tropp, 2011).
+    Each multiplication by the covariance turns a random subspace towards them. With a few spare directions, a few
+    rounds are enough (Halko, Martinsson and Tropp, 2011).
     """
     generator = torch.Generator().manual_seed(0)
     width = min(latent_dim + SPARE_DIRECTIONS, len(mean))

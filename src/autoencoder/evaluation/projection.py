@@ -1,4 +1,4 @@
-"""Latents as points in a plane: t-SNE, which keeps classes apart, principal components, or UMAP."""
+"""Projects latents to two dimensions with t-SNE, principal components or UMAP."""
 
 import importlib
 
@@ -8,12 +8,12 @@ from torch import Tensor
 from autoencoder.errors import InputError
 from autoencoder.evaluation import Projection
 
-MAP_IMAGES = 1_300  # at most in a map: t-SNE takes 3.5 s for them on one core, 45 s for all 10,000 of MNIST
-PERPLEXITY = 30.0  # of t-SNE: about how many neighbours of a point count; fewer points take a third of their number
+MAP_IMAGES = 1_300  # at most in a map: t-SNE takes 3.5 s for them on one core, and 45 s for MNIST's 10,000
+PERPLEXITY = 30.0  # of t-SNE, roughly the number of neighbours considered; at most a third of the number of points
 
 
 def spread_evenly(total: int, count: int) -> Tensor:
-    """The indices of `count` of `total` images, [count], from the first to the last at equal distances.
+    """`count` evenly spaced indices [count] of `total` images, from the first to the last; all if there are fewer.
 
     MNIST's first 5,000 test images are easier than its last, so a map of the first ones would flatter the model.
     """
@@ -32,7 +32,7 @@ def check_projection(projection: Projection) -> None:
 
 
 def project(latents: Tensor, projection: Projection) -> tuple[Tensor, tuple[str, str]]:
-    """Where a map shows `latents`; the same latents have the same points, whatever the number of threads.
+    """Projects `latents` to two dimensions; the result does not depend on the number of threads.
 
     Args:
         latents: [N, K] on the CPU, N and K at least 1; a single dimension is shown as a line.
@@ -40,7 +40,7 @@ def project(latents: Tensor, projection: Projection) -> tuple[Tensor, tuple[str,
             shows the two directions of largest variance; `umap` (McInnes, Healy and Melville, 2018) is like t-SNE and
             needs the package umap-learn.
     Returns: points [N, 2], float32, and the names of the two axes.
-    Raises: InputError if a latent is not a finite number, and for `umap` where it is not installed.
+    Raises: InputError if a latent is infinite or NaN, or for `umap` if it is not installed.
     """
     if not latents.isfinite().all():
         raise InputError("the latents cannot be mapped: some are not finite numbers; take another checkpoint")
@@ -57,7 +57,7 @@ def project(latents: Tensor, projection: Projection) -> tuple[Tensor, tuple[str,
 
 
 def _tsne(latents: Tensor) -> Tensor:
-    """Points [N, 2] of t-SNE, started from principal components; all at 0 if all latents are the same."""
+    """Points [N, 2] from t-SNE, initialised with principal components; all 0 if all latents are equal."""
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
@@ -66,16 +66,16 @@ def _tsne(latents: Tensor) -> Tensor:
     if largest == 0:
         return torch.zeros(len(latents), 2)
     perplexity = min(PERPLEXITY, (len(latents) - 1) / 3)
-    # The scale makes no difference to t-SNE, but its distances would overflow at 1e19.
+    # t-SNE ignores the scale, but its squared distances would overflow at 1e19.
     scaled = (offsets / largest).float().numpy()
-    # One thread: two save a second, but take ten times as long where other processes run, and give other points.
+    # One thread: two save a second, but on a busy machine take ten times as long, and they give other points.
     with threadpool_limits(1):
         points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(scaled)
     return torch.from_numpy(points)
 
 
 def _principal_components(latents: Tensor) -> tuple[Tensor, tuple[str, str]]:
-    """Points [N, 2] along the two directions of largest variance, and their names with their shares of it."""
+    """Points [N, 2] along the two directions of largest variance, and axis names with the share of the variance."""
     centred = latents.double() - latents.double().mean(0)
     variances, directions = torch.linalg.eigh(centred.T @ centred)  # smallest first
     shares = (variances / variances.sum().clamp(min=1e-12)).flip(0).tolist()

@@ -1,15 +1,15 @@
-"""Which images and latents a picture shows: worst and median by error, traversals, interpolations."""
+"""Chooses the images and latents for figures: worst and median by error, traversals, interpolations."""
 
 import torch
 from torch import Tensor
 
 
 def rank_by_error(errors: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Where the `k` largest errors are, largest first, and the `k` nearest the middle of the ranking, small to large.
+    """Indices of the `k` largest errors, largest first, and of the `k` in the middle of the ranking, smallest first.
 
     Args:
-        errors: [N], one an image.
-        k: how many of each, from 1 to N.
+        errors: [N], one per image.
+        k: how many indices of each kind, from 1 to N.
     Returns: two tensors of indices [k] into `errors`.
     Raises: ValueError if `k` is not from 1 to N.
     """
@@ -22,9 +22,9 @@ def rank_by_error(errors: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def first_of_each_class(labels: Tensor, count: int = 1) -> Tensor:
-    """The first `count` indices of each label in `labels` [N], by label: [count, classes].
+    """The first `count` indices of each label in `labels` [N], one column per label: [count, classes].
 
-    Fewer than `count` if a class has fewer.
+    If a class has fewer, all columns are as short as its own.
     """
     places = [(labels == label).nonzero()[:count, 0] for label in labels.unique().tolist()]
     count = min(map(len, places))
@@ -32,12 +32,12 @@ def first_of_each_class(labels: Tensor, count: int = 1) -> Tensor:
 
 
 def traversal_latents(latents: Tensor, start: Tensor, steps: int, low: float = 0.01, high: float = 0.99) -> Tensor:
-    """`start` with one dimension at a time moved evenly between the data's own quantiles.
+    """Copies of `start` in which one dimension at a time moves in even steps between quantiles of the data.
 
     Args:
-        latents: [N, K], the data that the quantiles are of.
-        start: [K], what the other dimensions stay at.
-        steps: values a dimension, at least 2; the first is the `low` quantile, the last the `high` one.
+        latents: [N, K], the data from which quantiles are computed.
+        start: [K], the values of the other dimensions.
+        steps: values per dimension, at least 2; the first is the `low` quantile, the last the `high` one.
         low, high: quantiles, 0 <= low < high <= 1.
     Returns: [K, steps, K]; row k moves dimension k.
     Raises: ValueError if `steps` or the quantiles are out of range.
@@ -57,11 +57,11 @@ def traversal_latents(latents: Tensor, start: Tensor, steps: int, low: float = 0
 
 
 def interpolation_latents(start: Tensor, end: Tensor, steps: int) -> Tensor:
-    """Straight lines from each `start` to its `end`, both ends included.
+    """Evenly spaced points on the straight line from each `start` to its `end`, both included.
 
     Args:
         start, end: [P, K], the ends of P lines.
-        steps: points a line, at least 2.
+        steps: points per line, at least 2.
     Returns: [P, steps, K].
     Raises: ValueError if `steps` is below 2 or the shapes differ.
     """

@@ -1,4 +1,4 @@
-"""Numbers of a model's outputs that loggers chart over the epochs: errors by class, and how the latents spread."""
+"""Metrics that loggers chart over the epochs: errors per class, and how the latents are distributed."""
 
 from torch import Tensor
 
@@ -6,7 +6,7 @@ from autoencoder.evaluation.evaluate import mean_of_each_class
 from autoencoder.evaluation.outputs import Outputs
 from autoencoder.metrics.latents import dead_dimensions
 
-MAX_HISTOGRAMS = 32  # a wider bottleneck shows its first dimensions
+MAX_HISTOGRAMS = 32  # of a wider bottleneck, only the first dimensions are shown
 
 
 def error_per_class(outputs: Outputs) -> dict[str, float]:
@@ -21,7 +21,7 @@ def latent_histograms(outputs: Outputs) -> dict[str, Tensor]:
 
 
 def latent_variance(outputs: Outputs) -> dict[str, float]:
-    """The variance of each latent dimension over the test images, and how many dimensions are alive."""
+    """The variance of each latent dimension over the test images, and the number of dimensions that are not dead."""
     latents = outputs.latents
     if len(latents) < 2:  # no variance
         return {}

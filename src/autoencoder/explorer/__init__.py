@@ -1,4 +1,4 @@
-"""The explorer: one page to open in a browser, with the model inside."""
+"""The explorer: a web page that contains a trained model and runs it in the browser."""
 
 from typing import Literal
 

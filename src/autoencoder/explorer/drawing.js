@@ -1,9 +1,9 @@
-// The drawing area: what is drawn is centred as MNIST is, encoded and decoded at every stroke.
+// The drawing area: centres the drawing as in MNIST, and encodes and decodes it after every stroke.
 const PAD_SIZE = 280;
 const PEN_WIDTH = 22;
 const BOX = 20 / 28; // MNIST's digits fill a box of 20 of the 28 pixels
 
-// How much ink there is at each pixel of the pad, 0..255.
+// The ink at each pixel of the pad, 0..255.
 function inkOf(context) {
   const rgba = context.getImageData(0, 0, PAD_SIZE, PAD_SIZE).data;
   const ink = new Uint8Array(PAD_SIZE * PAD_SIZE);
@@ -11,7 +11,7 @@ function inkOf(context) {
   return ink;
 }
 
-// Where the ink is: its centre of mass and its box; null on an empty pad.
+// The centre of mass of the ink and the size of its bounding box; null on an empty pad.
 function measureInk(ink) {
   let [mass, sumX, sumY] = [0, 0, 0];
   let [left, right, top, bottom] = [PAD_SIZE, -1, PAD_SIZE, -1];
@@ -29,14 +29,14 @@ function measureInk(ink) {
   return { x: sumX / mass, y: sumY / mass, size: Math.max(right - left, bottom - top) + 1 };
 }
 
-// The pad as an image in [-1, 1]: the centre of mass in the middle, and shrunk where it is larger than MNIST's box.
+// The drawing as an image in [-1, 1], with its centre of mass in the middle, and shrunk if larger than MNIST's box.
 function centreInk(ink) {
   const image = new Float32Array(IMAGE_SIZE);
   const where = measureInk(ink);
   if (!where) return image.fill(-1);
   const side = Math.min(data.width, data.height);
   const scale = Math.min(side / PAD_SIZE, (BOX * side) / where.size);
-  const share = (scale * scale) / 255; // of a whole pixel, what one fully inked pixel of the pad is
+  const share = (scale * scale) / 255; // of an image pixel, per unit of ink in a pixel of the pad
   const add = (x, y, amount) => {
     if (x >= 0 && x < data.width && y >= 0 && y < data.height) image[y * data.width + x] += amount;
   };
@@ -81,7 +81,7 @@ function startDrawing(network, sliders) {
     announce(empty ? "The drawing area is empty" : `Drawing reconstructed, mse ${error}`);
   }
 
-  // Several pointer events within one frame cost one forward pass.
+  // Runs the network at most once per frame, however many pointer events arrive.
   function schedule() {
     if (pending) return;
     pending = true;
@@ -107,7 +107,7 @@ function startDrawing(network, sliders) {
     schedule();
   }
 
-  // Puts a test image on the pad; the encoder sees it as it is, not centred again.
+  // Puts a test image on the pad; the encoder gets the original image, not a centred copy.
   function showSample(index) {
     const pixels = document.createElement("canvas");
     paintPixels(pixels, samples.image(index));

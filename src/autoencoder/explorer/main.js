@@ -1,4 +1,4 @@
-// Starts all parts of the page; what computes is left out where the page holds no network.
+// Starts all parts of the page; those that need a network are left out if the page contains none.
 const network = buildNetwork(data.network);
 
 element("title").textContent = `${data.title}, ${data.latent_dim} latent ${data.latent_dim === 1 ? "dimension" : "dimensions"}`;
@@ -13,4 +13,4 @@ if (network) {
 startMap(network);
 showWorst();
 showMetrics();
-window.explorer = network; // {encode, decode} for whoever wants to compute more in the console
+window.explorer = network; // {encode, decode}, for use in the browser's console

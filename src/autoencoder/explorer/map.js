@@ -1,22 +1,22 @@
-// The map of the test images' latents: thumbnails on hover, and a line between two points to walk along.
+// The map of the test images' latents, with thumbnails on hover and interpolation between two chosen points.
 const STEPS = 9;
 
 function startMap(network) {
   const canvas = element("map-canvas");
   const context = canvas.getContext("2d");
   const background = document.createElement("canvas");
-  const ends = []; // the samples chosen, none to two of them
+  const ends = []; // the indices of the chosen samples, at most two
   let current = -1; // the sample under the pointer or the keyboard
-  let size = { width: 0, height: 0 }; // in CSS pixels; none until laid out
+  let size = { width: 0, height: 0 }; // in CSS pixels; 0 before the first layout
   const places = new Float32Array(2 * samples.count); // in CSS pixels
-  let points = null; // of the map shown, in its own units: x and y of each sample
+  let points = null; // x and y of each sample, in the units of the current map
   let bounds = []; // of its two axes
 
   const styleValue = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
   const place = (index) => [places[2 * index], places[2 * index + 1]];
   const describe = (index) => `class ${className(samples.classes[index])}, mse ${samples.errors[index].toFixed(4)}`;
 
-  // Shows one of the page's maps: the points chosen stay chosen, in their new places.
+  // Shows one of the page's maps; chosen points stay chosen.
   function choose(map) {
     points = decodeFloats(map.points);
     bounds = [0, 1].map((axis) => {
@@ -31,7 +31,7 @@ function startMap(network) {
     layOut();
   }
 
-  // Fits the map to its box, and draws all points once, on a canvas of their own.
+  // Fits the map to its box, and draws all points once, on the background canvas.
   function layOut() {
     const margin = 12;
     size = { width: canvas.clientWidth, height: canvas.clientHeight };
@@ -122,7 +122,7 @@ function startMap(network) {
     return best;
   }
 
-  // The nearest point within 45 degrees of a direction; the present one if there is none.
+  // The nearest point within 45 degrees of a direction; the current one if there is none.
   function neighbour(right, down) {
     let [best, least] = [current, Infinity];
     const [x, y] = place(current);

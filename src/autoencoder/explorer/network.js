@@ -1,4 +1,4 @@
-// The network: its weights from base64, and the forward pass of encoder and decoder.
+// The network: decodes its weights from base64, and computes the forward passes of encoder and decoder.
 function halfToFloat(bits) {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 0x1f;
@@ -11,7 +11,7 @@ function decodeWeights(text, precision) {
   return Float32Array.from(new Uint16Array(decodeBase64(text).buffer), halfToFloat);
 }
 
-// Abramowitz and Stegun 7.1.26: off by 1.5e-7 at most.
+// Abramowitz and Stegun 7.1.26, with an error of at most 1.5e-7.
 function erf(x) {
   const t = 1 / (1 + 0.3275911 * Math.abs(x));
   const series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
@@ -26,7 +26,7 @@ const activations = {
   tanh: Math.tanh,
 };
 
-// {encode, decode} of the model inside the page, null if it holds none.
+// {encode, decode} of the model in the page, null if it contains none.
 function buildNetwork(description) {
   if (!description) return null;
   const weights = decodeWeights(description.weights, description.precision);

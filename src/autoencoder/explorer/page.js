@@ -1,10 +1,10 @@
-// What all parts of the explorer share: its data, its elements, and how an image is painted.
+// Shared by all parts of the explorer: its data, access to its elements, and functions that paint images.
 const data = JSON.parse(document.getElementById("data").textContent);
 const IMAGE_SIZE = data.height * data.width;
 
 const element = (id) => document.getElementById(id);
 
-// A new element with text, never markup, in it.
+// A new element; `text` is never parsed as markup.
 function create(tag, text = "", className = "") {
   const node = document.createElement(tag);
   node.textContent = text;
@@ -28,13 +28,13 @@ const samples = {
   latent: (index) => samples.latents.subarray(index * data.latent_dim, (index + 1) * data.latent_dim),
 };
 
-// What a class, given by its number in the page, is called.
+// The name of a class, from its number in the page.
 const className = (number) => data.classes[number].name;
 
-// Pixels 0..255 as the model's numbers in [-1, 1].
+// Converts pixels 0..255 to the model's range, [-1, 1].
 const normalize = (pixels) => Float32Array.from(pixels, (pixel) => pixel / 127.5 - 1);
 
-// Paints grey values, given by `grey(index)` as 0..255, at one canvas pixel each; the style sheet enlarges them.
+// Paints the grey values `grey(index)`, 0..255, one per canvas pixel; the style sheet enlarges the canvas.
 function paint(canvas, grey) {
   if (canvas.width !== data.width || canvas.height !== data.height) {
     canvas.width = data.width;
@@ -59,7 +59,7 @@ function meanSquaredError(one, other) {
   return sum / one.length;
 }
 
-// Says something to a screen reader, once the gesture has come to rest.
+// Announces a text to screen readers, 300 ms after the last call, so that gestures are not announced midway.
 let announcement = 0;
 function announce(text) {
   clearTimeout(announcement);

@@ -1,4 +1,4 @@
-"""The explorer: one HTML file with a trained model inside, to play with offline in any browser."""
+"""Writes the explorer: one HTML file that contains a trained model and runs it offline, in any browser."""
 
 import base64
 import html
@@ -33,8 +33,8 @@ ACTIVATION_NAMES: dict[type[nn.Module], str] = {
     nn.Tanh: "tanh",
 }
 SCRIPTS = ("page.js", "network.js", "sliders.js", "drawing.js", "map.js", "gallery.js", "main.js")  # in this order
-MARKER = '<meta name="generator" content="autoencoder explorer">'  # what may be overwritten
-SAMPLE_PIXELS = MAP_IMAGES * 784  # 3 MB for the default model, at single precision too; of larger images fewer
+MARKER = '<meta name="generator" content="autoencoder explorer">'  # marks files that may be overwritten
+SAMPLE_PIXELS = MAP_IMAGES * 784  # at most; the default model's page then has 3 MB, also at single precision
 WORST = 16
 CALIBRATION_IMAGES = 1_000
 TSNE_NOTE = "t-SNE keeps neighbours together; distances between groups, and what lies on a line, say little."
@@ -46,17 +46,17 @@ def write_explorer(
     path: Path,
     precision: Precision = "half",
 ) -> None:
-    """Writes the explorer of a trained model as one file that needs nothing else.
+    """Writes the explorer of a trained model as one self-contained file.
 
-    Any model gets its map of latents, its worst reconstructions and its metrics; a fully-connected one also the
-    parts that compute: sliders, drawing, interpolation.
+    The page of any model has the map of its latents, its worst reconstructions and its metrics. For a fully-connected
+    model it also has the parts that run the model: sliders, drawing, interpolation.
 
     Args:
-        outputs: of the model on the test images, which have one channel.
-        metrics: named as in `metrics.json`; what is missing is left out of the page's table.
-        path: the file, in a folder that exists; a former explorer there is replaced, whole or not at all.
+        outputs: of the model on the test images, which must have one channel.
+        metrics: named as in `metrics.json`; missing ones are left out of the page's table.
+        path: the file, in an existing folder; an older explorer there is replaced atomically.
         precision: of the weights inside the page, `half` (16 bits) or `single` (32 bits).
-    Raises: InputError if `path` is taken by something else or its folder is missing, if the images have several
+    Raises: InputError if `path` is another kind of file or its folder is missing, if the images have several
         channels, or if a weight is too large for `half`.
     """
     check_output(path)
@@ -65,7 +65,7 @@ def write_explorer(
 
 
 def check_output(path: Path) -> None:
-    """Raises: InputError unless `path` is free, or an explorer page, and in a folder that exists."""
+    """Raises: InputError unless the folder of `path` exists, and `path` does not exist or is an explorer page."""
     if not path.parent.is_dir():
         raise InputError(f"output={path}: there is no folder {path.parent}; make it, or choose another output")
     if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
@@ -80,13 +80,13 @@ def check_output(path: Path) -> None:
 
 
 def check_explorable(image_shape: Sequence[int]) -> None:
-    """Raises: InputError unless images of these channels, height and width can be shown in a page."""
+    """Raises: InputError unless a page can show images of this shape: channels, height, width."""
     if image_shape[0] != 1:
         raise InputError(f"the explorer shows images of one channel, these have {image_shape[0]}: leave out explorer")
 
 
 def build_page(data: Mapping[str, Any]) -> str:
-    """The HTML of `page_data`: the template with style, scripts and data in their places."""
+    """The page's HTML: the template with style, scripts and `page_data` filled in."""
     folder = files(__package__)
     content = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     parts = {
@@ -101,11 +101,11 @@ def build_page(data: Mapping[str, Any]) -> str:
 
 
 def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision = "half") -> dict[str, Any]:
-    """What the page shows, as plain values and base64 text; arguments and errors as in `write_explorer`."""
+    """The page's data as plain values and base64 text; arguments and errors as in `write_explorer`."""
     check_explorable(outputs.images.image_shape)
     images = outputs.split.pixels  # [N, 1, H, W] uint8
     latents, errors = outputs.latents, outputs.errors
-    present, classes = outputs.labels.unique(return_inverse=True)  # in the page a class is its number among these
+    present, classes = outputs.labels.unique(return_inverse=True)  # the page numbers only these classes
     chosen = spread_evenly(len(images), min(max(SAMPLE_PIXELS // images[0].numel(), WORST), MAP_IMAGES))
     return {
         "title": outputs.images.title,
@@ -136,11 +136,11 @@ def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision
 
 @torch.inference_mode()
 def network_data(module: nn.Module, images: Tensor, precision: Precision) -> dict[str, Any] | None:
-    """The layers of a fully-connected model and, in base64, their weights; None for any other network.
+    """The layers of a fully-connected model, with weights in base64; None for any other network.
 
-    Each layer has `inputs`, `outputs` and `activation` (a name of the config, or `none`); the weights are those of
-    the encoder, then the decoder, a layer's matrix [outputs, inputs] before its bias [outputs]. What a matrix loses
-    by rounding to `half` its bias makes good on the average of `images`: half of the pixels' errors go.
+    Each layer has `inputs`, `outputs` and `activation` (as named in the config, or `none`). The weights are those of
+    the encoder, then the decoder; for each layer first the matrix [outputs, inputs], then the bias [outputs]. Each bias
+    corrects the average error over `images` that rounding its matrix to `half` causes; this halves the pixels' errors.
 
     Args: images [B, C, H, W] in [-1, 1], like those that the model was trained on.
     Raises: InputError if a weight is too large for `half`.
@@ -172,7 +172,7 @@ def network_data(module: nn.Module, images: Tensor, precision: Precision) -> dic
 
 
 def _maps(outputs: Outputs, chosen: Tensor) -> list[dict[str, Any]]:
-    """The maps of the chosen latents, the first shown first; of one dimension there is a single map."""
+    """The maps of the chosen latents; the page opens on the first. A single latent dimension has only one map."""
     wanted: tuple[tuple[Projection, str, str], ...] = (("tsne", "t-SNE", TSNE_NOTE), ("pca", "PCA", ""))
     maps = []
     for projection, name, note in wanted if outputs.latents.shape[1] > 1 else wanted[1:]:
@@ -186,14 +186,14 @@ def _class(label: int, outputs: Outputs) -> dict[str, str]:
 
 
 def metric_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
-    """The table of test metrics, header first: each row a label and a cell a model; empty if there are none."""
+    """The table of test metrics, header first; a row has a label and one cell per model. Empty without metrics."""
     names, prefixes = measured_in(metrics)
     rows = [[METRICS[name].label, *(formatted(metrics, prefix, name) for prefix in prefixes)] for name in names]
     return [["test images", *(MODELS[prefix] for prefix in prefixes)], *rows] if rows else []
 
 
 def _facts(metrics: Mapping[str, Any]) -> list[str]:
-    """What the page's header says of the run, as far as it is known."""
+    """The known facts about the run, for the page's header."""
     facts = {
         "train_size": "training images",
         "test_size": "test images",

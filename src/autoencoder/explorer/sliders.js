@@ -1,4 +1,4 @@
-// The sliders: one a latent dimension, and the digit that the decoder makes of them.
+// The sliders, one per latent dimension, and the digit that the decoder makes from them.
 function startSliders(network) {
   const latent = Float32Array.from(data.range.mean);
   const inputs = [];
@@ -36,7 +36,7 @@ function startSliders(network) {
     outputs.push(output);
   }
 
-  // Puts a latent on the sliders; `pixels` (0..255) and `text` tell where it comes from, if from an image.
+  // Sets the sliders to a latent; `pixels` (0..255) and `text` show the image that it comes from, if any.
   function show(values, pixels = null, text = "") {
     latent.set(values);
     inputs.forEach((input, index) => {
@@ -50,7 +50,7 @@ function startSliders(network) {
     announce(text ? `On the sliders: ${text}` : "The sliders are at the mean of the test images");
   }
 
-  // Puts a test image's latent on the sliders.
+  // Sets the sliders to a test image's latent.
   function showSample(index) {
     const pixels = samples.image(index);
     const image = normalize(pixels);

@@ -1,4 +1,4 @@
-"""Numbers of tensors, and METRICS: the one table that every report reads."""
+"""Metrics computed from tensors, and METRICS, the table of them that every report reads."""
 
 from collections.abc import Callable, Mapping
 from pkgutil import resolve_name
@@ -9,15 +9,17 @@ class Metric(NamedTuple):
     """A row of `METRICS`. To add a metric, write a function and a row.
 
     Attributes:
-        label: what people read in a report, with the unit.
-        heading: the same in one word, over a column in the console.
+        label: its name in reports, with the unit.
+        heading: a short name, for column headings in the console.
         digits: the format of its values.
-        of: what the function takes. `reconstructions`: (reconstructions, images), two [B, C, H, W] in [-1, 1], to one
-            value an image [B], which is averaged over images, and over those of each class for `per_class`.
-            `latents`: latents [N, K] of the test images, to a number. `classes`: the labelled latents of the training,
-            validation and test images (see `autoencoder.metrics.classes`), to a number.
-        function_name: `module:function`; by name, so that the command line knows all metrics without torch.
-        group: the name that asks for it, as in `metrics=[knn]`.
+        of: what the function takes and returns.
+            `reconstructions`: takes (reconstructions, images), two [B, C, H, W] in [-1, 1], and returns one value per
+            image, [B], which is averaged over all images, or for `per_class` over those of each class.
+            `latents`: takes latents [N, K] of the test images and returns a number.
+            `classes`: takes the labelled latents of the training, validation and test images (see
+            `autoencoder.metrics.classes`) and returns a number.
+        function_name: `module:function`; a name, so that the command line knows all metrics without importing torch.
+        group: the name used to request it, as in `metrics=[knn]`.
     """
 
     label: str
@@ -44,10 +46,10 @@ METRICS: dict[str, Metric] = {  # by the name in metrics.json, after `test/`, `p
     "dead_dimensions": Metric("dead dimensions", "dead", ".0f", "latents", "latents:dead_dimensions", "latents"),
     "effective_rank": Metric("effective rank", "rank", ".2f", "latents", "latents:effective_rank", "latents"),
 }
-MODELS = {"test/": "autoencoder", "pca/test_": "PCA", "random/test_": "random encoder"}  # whose metrics, by prefix
+MODELS = {"test/": "autoencoder", "pca/test_": "PCA", "random/test_": "random encoder"}  # by prefix of their metrics
 PER_CLASS = "per_class"
 GROUPS = (*dict.fromkeys(metric.group for metric in METRICS.values()), PER_CLASS)
-MetricName = Literal[GROUPS]  # type: ignore[valid-type]  # what may be asked for, read from the table
+MetricName = Literal[GROUPS]  # type: ignore[valid-type]  # the names that can be requested
 
 
 def measured_in(metrics: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -57,6 +59,6 @@ def measured_in(metrics: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def formatted(metrics: Mapping[str, Any], prefix: str, name: str) -> str:
-    """A value of a run's metrics with the digits of its row; empty if there is none."""
+    """A value of a run's metrics, formatted with the digits of its row; empty if there is none."""
     value = metrics.get(f"{prefix}{name}")
     return "" if value is None else format(value, METRICS[name].digits)

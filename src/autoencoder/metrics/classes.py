@@ -1,4 +1,4 @@
-"""Numbers of latents and classes: the accuracy of nearest neighbours, and of a linear probe."""
+"""Metrics of latents and classes: the accuracy of nearest neighbours and of a linear probe."""
 
 from typing import NamedTuple
 
@@ -6,34 +6,34 @@ import numpy as np
 from torch import Tensor
 
 NEIGHBOURS = 5
-STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, the inverse weight of the penalty on the squared weights
-HELD_OUT = 10  # without validation images, the last tenth of the training images chooses C
-MAX_ITERATIONS = 300  # of L-BFGS; some 50 are enough for the default model
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, the inverse strength of the L2 penalty
+HELD_OUT = 10  # without validation images, C is chosen on the last tenth of the training images
+MAX_ITERATIONS = 300  # of L-BFGS; about 50 are enough for the default model
 
 
 class Latents(NamedTuple):
-    """One row an image: `values` [N, K] float32, `labels` [N] int64."""
+    """One row per image: `values` [N, K] float32, `labels` [N] int64."""
 
     values: Tensor
     labels: Tensor
 
 
 def knn_accuracy(train: Latents, val: Latents | None, test: Latents, k: int = NEIGHBOURS) -> float:
-    """The share of `test` whose class is the most frequent among the `k` nearest of `train`, by Euclidean distance.
+    """Accuracy of k-nearest-neighbours classification (Cover and Hart, 1967) of `test` by `train`, Euclidean distance.
 
-    The classifier of Cover and Hart (1967); of equally frequent classes the lowest number wins. `val` is not used.
+    If several classes are equally frequent, the lowest number wins. `val` is not used.
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    # Brute force: a matrix product at a time, eight times as fast as a tree in 32 dimensions.
+    # Brute force uses matrix products: in 32 dimensions it is eight times as fast as a tree.
     classifier = KNeighborsClassifier(min(k, len(train.labels)), algorithm="brute")
     return float(classifier.fit(*_arrays(train)).score(*_arrays(test)))
 
 
 def probe_accuracy(train: Latents, val: Latents | None, test: Latents) -> float:
-    """The accuracy on `test` of logistic regression on standardised latents of `train`, its C the best on `val`.
+    """Accuracy on `test` of logistic regression fitted to the standardised latents of `train`; C is chosen on `val`.
 
-    Without `val`, the last tenth of `train` chooses C and the rest of it is fitted. Test images choose nothing.
+    Without `val`, C is chosen on the last tenth of `train`, and the rest is fitted. `test` is never used for selection.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -51,7 +51,7 @@ def probe_accuracy(train: Latents, val: Latents | None, test: Latents) -> float:
 
 
 def split_held_out(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows of the training images to fit on, and the last tenth, at least one, to choose C on."""
+    """Splits the training rows: those to fit on, and the last tenth, at least one row, to choose C on."""
     fitted = len(rows) - max(len(rows) // HELD_OUT, 1)
     return rows[:fitted], rows[fitted:]
 

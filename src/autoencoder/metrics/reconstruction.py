@@ -1,4 +1,4 @@
-"""How good reconstructions are: mse, sse and psnr, exact over images whatever the batches and devices."""
+"""Reconstruction metrics: mse, sse and psnr, averaged over images, independently of batch sizes and devices."""
 
 import math
 from typing import Any
@@ -24,15 +24,15 @@ def image_psnr(reconstructions: Tensor, images: Tensor) -> Tensor:
 
 
 def psnr_db(mse: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB, peak 1 in [0, 1], from the mean squared error in [-1, 1] of each image.
+    """Peak signal-to-noise ratio in dB, for images in [0, 1] with a peak of 1, from each image's mse in [-1, 1].
 
-    10 log10(1 / e) with e = mse / 4, since the range [-1, 1] is twice as wide. Infinite for a perfect image.
+    It is 10 log10(1 / e) with e = mse / 4, since the range [-1, 1] is twice as wide. Infinite for a perfect image.
     """
     return -10.0 * torch.log10(mse / 4.0)
 
 
 def sum_of_squares(mse: float, pixels: int) -> float:
-    """Squared error of a whole image in [0, 1], from the mean per pixel in [-1, 1].
+    """Squared error of a whole image in [0, 1], from the mean squared error per pixel in [-1, 1].
 
     Args: mse, mean squared error per pixel, images in [-1, 1]; pixels, per image (784 for MNIST).
     Returns: the unit of Hinton and Salakhutdinov (2006): pixels * mse / 4.
@@ -44,11 +44,11 @@ def sum_of_squares(mse: float, pixels: int) -> float:
 
 
 class ReconstructionError(Metric):
-    """mse, sse and psnr over all images seen: sums over images, so a short last batch counts by its images.
+    """mse, sse and psnr averaged over all images seen; each image has the same weight, also in a short last batch.
 
-    `compute()` returns the three as floats, summed over all processes first.
+    `compute()` first sums over all processes, and returns the three as floats.
 
-    Args: kwargs, those of torchmetrics.Metric; `sync_on_compute=False` for one process alone.
+    Args: kwargs, those of torchmetrics.Metric; `sync_on_compute=False` keeps to this process.
     """
 
     full_state_update = False

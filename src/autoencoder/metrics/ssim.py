@@ -8,17 +8,17 @@ from torch import Tensor
 SIGMA = 1.5  # pixels, of the Gaussian window; the window is 11 pixels wide
 RADIUS = 5
 C1, C2 = 0.01**2, 0.03**2  # for a data range of 1
-PIXELS_A_TIME = 200 * 784  # what is computed on the way, ten times as much, then stays in a CPU's cache
+PIXELS_A_TIME = 200 * 784  # intermediate results, ten times as large, then fit into a CPU's cache
 
 
 def image_ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
-    """Structural similarity of each image, [B], 1 for equal ones (Wang, Bovik, Sheikh and Simoncelli, 2004).
+    """Structural similarity of each image, [B], 1 for equal images (Wang, Bovik, Sheikh and Simoncelli, 2004).
 
-    The authors' settings, 11 x 11 Gaussian windows with a sigma of 1.5 pixels, on images in [0, 1], borders
-    mirrored: the values of torchmetrics' structural_similarity_index_measure with data_range=1, in a tenth of the
-    time, since smoothing a whole image is a product with one small matrix on either side.
+    Uses the authors' settings: images in [0, 1] with mirrored borders, 11 x 11 Gaussian windows with a sigma of 1.5
+    pixels. The values are those of torchmetrics' structural_similarity_index_measure with data_range=1, in a tenth of
+    the time: an image is smoothed by multiplying it with a small matrix on each side.
 
-    Args: two [B, C, H, W] in [-1, 1], values outside not clipped; H and W more than 5.
+    Args: two [B, C, H, W] in [-1, 1], not clipped; H and W more than 5.
     Raises: ValueError for smaller images.
     """
     some = max(1, PIXELS_A_TIME // images[0].numel()) if len(images) else 1
@@ -27,7 +27,7 @@ def image_ssim(reconstructions: Tensor, images: Tensor) -> Tensor:
 
 
 def has_ssim(height: int, width: int) -> bool:
-    """Whether images of that size are large enough for the windows: more than 5 pixels, so that mirrors suffice."""
+    """Whether images of that size are large enough: mirrored borders need more than 5 pixels."""
     return min(height, width) > RADIUS
 
 
@@ -35,7 +35,7 @@ def _image_ssim(x: Tensor, y: Tensor) -> Tensor:
     """Structural similarity of each image, [B]; `x` and `y` [B, C, H, W] in [0, 1]."""
     rows, columns = (_smoothing(size).to(x.device) for size in x.shape[2:])
     smoothed = torch.stack([x, y, x * x, y * y, x * y]) @ columns.T
-    smoothed = smoothed.transpose(-1, -2) @ rows.T  # [5, B, C, W, H]: turned, which changes no mean
+    smoothed = smoothed.transpose(-1, -2) @ rows.T  # [5, B, C, W, H]; the order of the axes does not change the mean
     mean_x, mean_y, square_x, square_y, product = smoothed
     mean_product, mean_squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
     luminance = (2 * mean_product + C1) / (mean_squares + C1)
@@ -45,7 +45,7 @@ def _image_ssim(x: Tensor, y: Tensor) -> Tensor:
 
 @cache
 def _smoothing(size: int) -> Tensor:
-    """The matrix [size, size] that smooths a column of pixels, mirrored beyond its ends without repeating them."""
+    """The matrix [size, size] that smooths a column of pixels; the column is mirrored without repeating its ends."""
     if size <= RADIUS:
         raise ValueError(f"images must be more than {RADIUS} pixels wide and high for ssim, got {size}")
     offsets = torch.arange(-RADIUS, RADIUS + 1)

@@ -1,1 +1,1 @@
-"""Batch to loss: the networks, and the LightningModule that trains them."""
+"""From batch to loss: the networks, and the LightningModule that trains them."""

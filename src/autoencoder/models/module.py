@@ -1,4 +1,4 @@
-"""AutoencoderModule, the LightningModule: the network, the MSE step, and what is measured on the way."""
+"""AutoencoderModule, the LightningModule: the network, the training step, and the errors measured during training."""
 
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
@@ -23,11 +23,11 @@ from autoencoder.optim.schedulers import linear, of_run, steps_of_run
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, H, W] in [-1, 1], labels [B]
 ImageShape = Annotated[Sequence[Count], Field(min_length=3, max_length=3)]  # channels, height, width
-LOOK_EVERY = 10  # steps between two looks at whether the loss is still a number: each makes a GPU wait
+LOOK_EVERY = 10  # steps between two checks for an infinite or NaN loss: each check makes a GPU wait
 
 
 class DivergenceError(InputError):
-    """The loss or the weights are no finite numbers any more."""
+    """The loss or the weights have become infinite or NaN."""
 
     def __init__(self, trainer: Trainer) -> None:
         group = trainer.optimizers[0].param_groups[0]
@@ -39,7 +39,7 @@ class DivergenceError(InputError):
 
 
 def plain(name: str, value: Any) -> Any:
-    """An argument as a checkpoint can hold it: numbers, texts, true, false, None, and lists and dicts of these.
+    """Converts an argument to plain values for a checkpoint: int, float, str, bool, None, and lists and dicts of them.
 
     Raises: TypeError for anything else.
     """
@@ -56,16 +56,16 @@ def plain(name: str, value: Any) -> Any:
 
 
 def model_name(model: type[LightningModule]) -> str:
-    """The name by which a checkpoint finds its model's class again: in full, but for `AutoencoderModule` itself."""
+    """The class name saved in a checkpoint: the full import path, or just `AutoencoderModule` for that class."""
     return model.__name__ if model is AutoencoderModule else f"{model.__module__}.{model.__qualname__}"
 
 
 class AutoencoderModule(LightningModule):
     """A fully-connected autoencoder, trained on the mean squared error of its reconstructions.
 
-    The network's arguments are saved in the checkpoint, as plain values; the optimiser and the schedule are not:
-    `AutoencoderModule.load_from_checkpoint(path)` needs nothing else. Of a subclass its own arguments are saved, those
-    in `NOT_SAVED` aside.
+    The checkpoint holds the network's arguments as plain values, but not the optimiser and the schedule, so that
+    `AutoencoderModule.load_from_checkpoint(path)` needs nothing else. A subclass's arguments are saved, too, except
+    those in `NOT_SAVED`.
 
     Args:
         latent_dim: width of the bottleneck.
@@ -73,18 +73,19 @@ class AutoencoderModule(LightningModule):
         activation: between the layers.
         image_shape: channels, height and width of the images; None for MNIST's, (1, 28, 28).
         compile: compile the network with torch.compile; a checkpoint's keys stay the same.
-        optimizer: makes the optimiser from this module, or a class of torch's; `muon` with its defaults if None.
-        scheduler: makes the schedule from the optimiser and the number of steps, or a class of torch's; `linear` if
-            None.
+        optimizer: function that makes the optimiser from this module, or a torch optimiser class; None for `muon`
+            with its defaults.
+        scheduler: function that makes the schedule from the optimiser and the number of steps, or a torch scheduler
+            class; None for `linear`.
     Raises:
-        ValueError: for an argument of a wrong type or out of its limits.
+        ValueError: for an argument of a wrong type or out of range.
     """
 
-    NOT_SAVED: ClassVar[tuple[str, ...]] = ("compile", "optimizer", "scheduler")  # they change nothing of the network
+    NOT_SAVED: ClassVar[tuple[str, ...]] = ("compile", "optimizer", "scheduler")  # they do not change the network
     _arguments: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Notes the arguments of the class that is made: in a subclass's `__init__` this one's sees only its own."""
+        """Notes all arguments of a subclass, since `AutoencoderModule.__init__` sees only its own."""
         module = super().__new__(cls)
         bound = signature(cls.__init__).bind_partial(module, *args, **kwargs)
         bound.apply_defaults()
@@ -119,7 +120,7 @@ class AutoencoderModule(LightningModule):
             self.network.compile()
         self.make_optimizer: Callable[[LightningModule], Optimizer] = of_module(optimizer or muon)
         self.make_scheduler: Callable[[Optimizer, int | None], LRScheduler] = of_run(scheduler or linear)
-        self.first_optimizer_state: dict[int, Any] | None = None  # what the optimiser starts from, if not from nothing
+        self.first_optimizer_state: dict[int, Any] | None = None  # set by a run that starts from a checkpoint
         self.train_loss_sum = torch.zeros(())  # over the images of this epoch so far
         self.train_images = 0
         self.measured: dict[str, float] = {}  # in this epoch
@@ -128,7 +129,7 @@ class AutoencoderModule(LightningModule):
         self.test_error = ReconstructionError()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Reconstructs `images` [B, C, H, W] in [-1, 1]: the same shape and range.
+        """Reconstructs `images` [B, C, H, W] in [-1, 1], with the same shape and range.
 
         Raises: ValueError for images of another shape.
         """
@@ -136,7 +137,7 @@ class AutoencoderModule(LightningModule):
         return self.network(images)
 
     def encode(self, images: Tensor) -> Tensor:
-        """The latents [B, latent_dim] of `images` [B, C, H, W] in [-1, 1]; they have no bounds.
+        """Encodes `images` [B, C, H, W] in [-1, 1] into latents [B, latent_dim], which have no bounds.
 
         Raises: ValueError for images of another shape.
         """
@@ -144,28 +145,28 @@ class AutoencoderModule(LightningModule):
         return self.network.encoder(images)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """The images [B, C, H, W] in [-1, 1] of `latents` [B, latent_dim]."""
+        """Decodes `latents` [B, latent_dim] into images [B, C, H, W] in [-1, 1]."""
         return self.network.decoder(latents)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The mean squared error over pixels and images of a batch.
+        """The mean squared error over the pixels and images of a batch.
 
-        Logs `train/mse` at an epoch's end: the mean over its images, each as the network was when it came by.
+        `train/mse` is the epoch's mean of these, so the weights change while it is measured.
         """
         images, _ = batch
         loss = mse_loss(self(images), images)
-        # Summed here and logged once an epoch: `self.log` in every step costs as much as a third of the step.
+        # Summed here and logged once per epoch, since `self.log` in every step takes up to a third of the step.
         self.train_loss_sum.add_(loss.detach(), alpha=len(images))
         self.train_images += len(images)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Raises: DivergenceError, at most `LOOK_EVERY` steps after the loss has become infinite or NaN."""
-        if batch_idx % LOOK_EVERY == 0 and not isfinite(self.train_loss_sum.item()):  # the sum keeps what was no number
+        if batch_idx % LOOK_EVERY == 0 and not isfinite(self.train_loss_sum.item()):  # NaN and infinity stay in a sum
             raise DivergenceError(self.trainer)
 
     def on_train_start(self) -> None:
-        self.train_loss_sum = self.train_loss_sum.to(self.device)  # of a run that goes on within an epoch
+        self.train_loss_sum = self.train_loss_sum.to(self.device)  # from a checkpoint within an epoch
         if self._goes_on:
             self._keep_own_settings()
 
@@ -175,24 +176,24 @@ class AutoencoderModule(LightningModule):
         self.measured = {}
 
     def on_train_epoch_end(self) -> None:
-        """Logs `train/mse`, of an epoch that was cut short, too.
+        """Logs `train/mse`, also for an epoch that was cut short.
 
-        The loggers get it here, before the epoch's checkpoint is saved, which notes how long their files are; what is
-        left to Lightning comes after it.
+        It is written to the loggers directly, before the checkpoint notes the length of their files; Lightning would
+        write it afterwards.
         """
         error = self.epoch_errors().get("train/mse")
         if error is not None:
-            self.log("train/mse", error, logger=False, sync_dist=True)  # all processes have the same
+            self.log("train/mse", error, logger=False, sync_dist=True)  # all processes have the same value
             for logger in self.loggers:
                 logger.log_metrics({"train/mse": error, "epoch": self.current_epoch}, step=self.global_step - 1)
 
     def epoch_errors(self) -> dict[str, float]:
-        """`train/mse` and `val/mse` as measured in this epoch; one that was not measured is left out.
+        """`train/mse` and `val/mse` of this epoch, without those that were not measured.
 
-        For the end of an epoch. Of several processes, all have to call it: they share their means.
+        Call it at the end of an epoch, and in all processes, since they average their errors.
         """
         if "train/mse" not in self.measured and self.train_images:
-            # All processes deal equally many images: the mean of their means is exact.
+            # All processes have the same number of images, so the mean of their means is exact.
             mean = self.trainer.strategy.reduce(self.train_loss_sum / self.train_images, reduce_op="mean")
             self.measured["train/mse"] = float(mean)
         return dict(self.measured)
@@ -225,9 +226,9 @@ class AutoencoderModule(LightningModule):
         return reconstructions
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser, and the schedule over the run's own number of steps, moved on each step.
+        """The optimiser, and the schedule over the run's number of steps, updated at each step.
 
-        Raises: InputError from a schedule that needs this number, if the run has none.
+        Raises: InputError if the schedule needs the number of steps and the run has none.
         """
         optimizer = self.make_optimizer(self)
         self._own_settings = [{key: group[key] for key in group if key != "params"} for group in optimizer.param_groups]
@@ -238,7 +239,7 @@ class AutoencoderModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Notes which class, and which optimiser's state, the checkpoint holds, and the sums of the epoch so far."""
+        """Adds the names of the model's and the optimiser's classes, and the sums of the epoch so far."""
         checkpoint["model"] = model_name(type(self))
         checkpoint["optimizer"] = type(self.trainer.optimizers[0]).__name__
         mean_of_processes = self.trainer.strategy.reduce(self.train_loss_sum.clone(), reduce_op="mean")
@@ -249,16 +250,16 @@ class AutoencoderModule(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes over the sums of an epoch in which the run was stopped."""
+        """Restores the sums of the epoch in which the run was stopped."""
         self._goes_on = True
         so_far = checkpoint.get("epoch_so_far", {"loss_sum": 0.0, "images": 0, "measured": {}})
         self.train_loss_sum, self.train_images = torch.tensor(so_far["loss_sum"]), so_far["images"]
         self.measured = dict(so_far["measured"])
 
     def _keep_own_settings(self) -> None:
-        """Puts back the rates and decays of this run's config, which a checkpoint's optimiser state has replaced."""
+        """Restores the rates and decays of this run's config, which the checkpoint's optimiser state overwrote."""
         schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-        if not schedulers or not isinstance(schedulers[0], LambdaLR):  # others move these numbers in ways of their own
+        if not schedulers or not isinstance(schedulers[0], LambdaLR):  # others change rates and decays in their own way
             return
         optimizer, scheduler = self.trainer.optimizers[0], schedulers[0]
         scheduler.base_lrs = [settings["lr"] for settings in self._own_settings]

@@ -1,4 +1,4 @@
-"""The networks: an encoder from images to latents, a decoder back, both plain torch modules."""
+"""The networks: an encoder from images to latents and a decoder back, both plain torch modules."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -20,16 +20,16 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class EncoderDecoder(nn.Module):
-    """A network of two halves; a subclass sets them.
+    """A network with an encoder and a decoder, which subclasses set.
 
-    Attributes: encoder, from images [B, C, H, W] in [-1, 1] to latents [B, latent_dim]; decoder, the way back.
+    Attributes: encoder, from images [B, C, H, W] in [-1, 1] to latents [B, latent_dim]; decoder, back to images.
     """
 
     encoder: nn.Module
     decoder: nn.Module
 
     def forward(self, images: Tensor) -> Tensor:
-        """Reconstructs `images` [B, C, H, W] in [-1, 1], the same shape and range."""
+        """Reconstructs `images` [B, C, H, W] in [-1, 1], with the same shape and range."""
         return self.decoder(self.encoder(images))
 
 
@@ -45,7 +45,7 @@ class MLPAutoencoder(EncoderDecoder):
         latent_dim: width of the bottleneck.
         activation: a key of `ACTIVATIONS`.
     Raises:
-        InputError: if the network has more weights than this machine's memory can train.
+        InputError: if training the network needs more memory than this machine has.
     """
 
     encoder: nn.Sequential
@@ -66,7 +66,7 @@ class MLPAutoencoder(EncoderDecoder):
 
 
 def _layers(widths: Sequence[int], activation: Activation) -> list[nn.Module]:
-    """Linear layers of these widths, the activation between each two of them."""
+    """Linear layers of these widths, with the activation between them."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
@@ -74,7 +74,7 @@ def _layers(widths: Sequence[int], activation: Activation) -> list[nn.Module]:
 
 
 def _check_memory(weights: int) -> None:
-    """Raises: InputError if 32-bit weights, their gradients and one average of these are more than the memory."""
+    """Raises: InputError if 32-bit weights, gradients and one running average of gradients exceed the memory."""
     needed, there = 3 * 4 * weights, memory_in_bytes()
     if there is not None and needed > there:
         raise InputError(

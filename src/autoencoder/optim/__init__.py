@@ -1,1 +1,1 @@
-"""Loss to better weights: optimisers, learning-rate schedules, CPU threads."""
+"""From loss to better weights: optimisers, learning-rate schedules, CPU threads."""

@@ -1,4 +1,4 @@
-"""Optimisers, made from a module: Adam, AdamW, and Muon for the weight matrices with Adam for the biases."""
+"""Functions that make an optimiser from a module: Adam, AdamW, and Muon (for weight matrices, with Adam for biases)."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,13 +10,13 @@ from torch.optim.adam import adam as adam_step
 
 from autoencoder.limits import Decay, checked
 
-A, B, C = 3.4445, -4.7750, 2.0315  # of Newton-Schulz's quintic (Jordan, 2024)
-NO_NORM = 1e-7  # keeps a gradient of zero at zero
+A, B, C = 3.4445, -4.7750, 2.0315  # coefficients of the Newton-Schulz quintic (Jordan, 2024)
+NO_NORM = 1e-7  # added to norms, so that a zero gradient stays zero
 
 
 @checked
 def adam(module: nn.Module, lr: PositiveFloat = 1e-3) -> torch.optim.Adam:
-    """Adam (Kingma and Ba, 2015) with its usual decays, one kernel for all parameters.
+    """Adam (Kingma and Ba, 2015) with its usual decays, fused into one kernel for all parameters.
 
     Args: module, whose parameters are trained; lr, the learning rate.
     """
@@ -25,9 +25,10 @@ def adam(module: nn.Module, lr: PositiveFloat = 1e-3) -> torch.optim.Adam:
 
 @checked
 def adamw(module: nn.Module, lr: PositiveFloat = 2e-3, weight_decay: NonNegativeFloat = 0.01) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter, 2019), one kernel for all parameters.
+    """AdamW (Loshchilov and Hutter, 2019), fused into one kernel for all parameters.
 
-    Args: module, whose parameters are trained; lr, the learning rate; weight_decay, times lr, taken off each step.
+    Args: module, whose parameters are trained; lr, the learning rate; weight_decay, times lr: the fraction of each
+        weight subtracted in each step.
     """
     eps = adam_eps(module.parameters())
     return torch.optim.AdamW(module.parameters(), lr=lr, eps=eps, weight_decay=weight_decay, fused=may_fuse(module))
@@ -42,25 +43,25 @@ def muon(
     bias_lr: PositiveFloat = 3e-3,
     newton_schulz_steps: PositiveInt = 5,
 ) -> torch.optim.Optimizer:
-    """Muon for every weight matrix, the first and last too, and Adam for everything else.
+    """Muon for every weight matrix, including the first and the last, and Adam for everything else.
 
-    Args: module, whose parameters are trained; the rest as `Muon` has it.
+    Args: module, whose parameters are trained; the others as in `Muon`.
     """
     return Muon(module.parameters(), lr, momentum, weight_decay, bias_lr, newton_schulz_steps)
 
 
 def of_module(make: Callable[..., Any]) -> Callable[[nn.Module], torch.optim.Optimizer]:
-    """A function that makes an optimiser from a module, of one that does or of one of torch's classes."""
+    """Turns `make`, such a function or a torch optimiser class, into one that makes an optimiser from a module."""
     kind = getattr(make, "func", make)  # of a functools.partial
     takes_parameters = isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)
     return (lambda module: make(module.parameters())) if takes_parameters else make
 
 
 def may_fuse(module: nn.Module) -> bool:
-    """Whether one kernel may update all of a module's parameters at once.
+    """Whether a module's parameters may be updated by one fused kernel.
 
-    Under mixed precision such an optimiser unscales gradients itself, after Lightning would have clipped them, which
-    Lightning refuses.
+    With mixed precision, a fused optimiser unscales gradients itself, which would be after clipping; so Lightning
+    refuses to clip gradients then.
     """
     try:
         trainer: Any = module.trainer
@@ -70,22 +71,22 @@ def may_fuse(module: nn.Module) -> bool:
 
 
 def adam_eps(parameters: Iterable[Tensor]) -> float:
-    """Adam's epsilon: 1e-8, or in float16, where that and the squares of small gradients are zero, 1e-4."""
+    """Adam's epsilon: 1e-8, but 1e-4 in float16, where 1e-8 and the squares of small gradients are rounded to zero."""
     return 1e-4 if any(parameter.dtype == torch.float16 for parameter in parameters) else 1e-8
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum made orthogonal, for matrices (Jordan et al., 2024, 'Muon: an optimizer for hidden layers').
+    """Orthogonalised momentum for matrices (Jordan et al., 2024, 'Muon: an optimizer for hidden layers').
 
     The update is scaled by 0.2 sqrt(max(rows, columns)), so that its size is about that of Adam's (Liu et al., 2025,
     'Muon is scalable for LLM training', section 2.2), and by sqrt(rows / columns) for matrices with more rows than
-    columns (Jordan's rule). Parameters that are not matrices are left to Adam with its usual decays.
+    columns (Jordan's rule). Parameters that are not matrices are trained by Adam with its usual decays.
 
     Args:
-        params: to be trained; those of two dimensions by Muon.
+        params: parameters to train; those with two dimensions by Muon.
         lr: learning rate of the matrices.
-        momentum: decay of the running sum of gradients, with Nesterov's look ahead.
-        weight_decay: share of a matrix, times lr, that is taken off each step.
+        momentum: decay of the running sum of gradients, with Nesterov's look-ahead.
+        weight_decay: times lr, the fraction of a matrix subtracted in each step.
         bias_lr: learning rate of everything else.
         newton_schulz_steps: iterations of `orthogonalize`.
     """
@@ -109,7 +110,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """One step; `closure`, if given, computes the loss and is returned by this."""
+        """Takes one step. `closure`, if given, computes the loss, which is returned."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -163,10 +164,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(matrix: Tensor, steps: int) -> Tensor:
-    """Roughly the nearest matrix with singular values near 1 (0.7 to 1.2), by Newton-Schulz iteration.
+    """Approximates the nearest matrix with singular values near 1 (0.7 to 1.2), by Newton-Schulz iteration.
 
-    The quintic x <- a x + b (x x') x + c (x x')^2 x with Jordan's coefficients (2024): in float32 or more on the Gram
-    matrix on a CPU, whatever the precision of training; in bfloat16 on a GPU, whose matrix units are made for it.
+    Iterates the quintic x <- a x + b (x x') x + c (x x')^2 x with Jordan's coefficients (2024). On a CPU it works on
+    the Gram matrix, in at least float32 whatever the precision of training; on a GPU in bfloat16, to use matrix units.
 
     Args: matrix [rows, columns]; steps, iterations.
     """
@@ -188,8 +189,9 @@ def newton_schulz(wide: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
 def newton_schulz_on_gram(wide: Tensor, steps: int) -> Tensor:
     """The same iteration on the small square matrix g = x x', from `wide` [rows, columns], rows <= columns.
 
-    Each iterate is a polynomial in g times x, so x itself is multiplied once, at the end: the same result in less than
-    half the time for 128 x 784. g has the squared singular values, of which bfloat16 would lose the small ones.
+    Each iterate is a polynomial in g times x, so x is multiplied only once, at the end. This gives the same result in
+    less than half the time for 128 x 784. It needs float32: the singular values of g are the squares of those of x, and
+    bfloat16 would lose the small ones.
     """
     gram = wide @ wide.T
     square_norm = gram.trace() + NO_NORM**2

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, made from an optimiser and the run's number of steps, None for a run without an end."""
+"""Learning-rate schedules, made from an optimiser and the run's number of steps (None for a run without a limit)."""
 
 from collections.abc import Callable
 from math import ceil, isinf
@@ -14,7 +14,7 @@ from autoencoder.limits import Share, checked
 
 
 def steps_of_run(trainer: Trainer) -> int | None:
-    """How many steps the optimiser takes in the run that a Trainer is set for; None without a fixed number."""
+    """How many steps the optimiser will take in the Trainer's run; None if there is no fixed number."""
     steps = trainer.estimated_stepping_batches
     plans = [
         callback
@@ -23,16 +23,16 @@ def steps_of_run(trainer: Trainer) -> int | None:
     ]
     if isinf(steps) or not trainer.max_epochs or trainer.max_epochs < 0 or not plans:
         return None if isinf(steps) else int(steps)
-    # Lightning counts as if each epoch accumulated as many batches as the first.
+    # Lightning assumes that every epoch accumulates as many batches as the first.
     epochs = (plans[-1].get_accumulate_grad_batches(epoch) for epoch in range(trainer.max_epochs))
     planned = sum(ceil(trainer.num_training_batches / batches) for batches in epochs)
     return min(planned, trainer.max_steps) if trainer.max_steps > 0 else planned
 
 
 def of_run(make: Callable[..., Any]) -> Callable[[Optimizer, int | None], LRScheduler]:
-    """A function that makes a schedule from an optimiser and a run's steps, of one that does or of a class of torch's.
+    """Turns `make`, such a function or a torch class, into one that makes a schedule from an optimiser and the steps.
 
-    Raises: InputError, when it is called, if a class of torch's lacks an argument.
+    Raises: InputError, when the returned function is called, if an argument of the torch class is missing.
     """
     kind = getattr(make, "func", make)  # of a functools.partial
     if not (isinstance(kind, type) and issubclass(kind, LRScheduler)):
@@ -54,8 +54,8 @@ def linear(optimizer: Optimizer, total_steps: int | None, warmup: Share = 0.02, 
     Args:
         optimizer: its learning rates are the peak.
         total_steps: of the whole run; None if it has no fixed number.
-        warmup: share of the steps that the rate takes to rise to its peak.
-        floor: share of the peak at which it ends.
+        warmup: share of the steps during which the rate rises to its peak.
+        floor: the final rate, as a share of the peak.
     Raises:
         InputError: if the run has no fixed number of steps.
     """
@@ -77,5 +77,5 @@ def linear(optimizer: Optimizer, total_steps: int | None, warmup: Share = 0.02, 
 
 @checked
 def constant(optimizer: Optimizer, total_steps: int | None) -> LambdaLR:
-    """The optimiser's own learning rates from the first step to the last."""
+    """Keeps the optimiser's learning rates constant."""
     return LambdaLR(optimizer, lambda step: 1.0)

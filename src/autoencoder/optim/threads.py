@@ -1,4 +1,4 @@
-"""Whether several threads pay on this machine as busy as it is now: measured in a few steps before training."""
+"""Measures before training, in a few steps, whether several threads are faster than one on this machine right now."""
 
 import logging
 import time
@@ -13,16 +13,16 @@ from torch.nn.functional import mse_loss
 log = logging.getLogger(__name__)
 
 PASSES = 6
-BUDGET = 0.02  # seconds for each number of threads; a pass that has begun is not cut short
+BUDGET = 0.02  # seconds for each number of threads; no new pass starts after this
 MOST_IMAGES = 256
 WORTH_SAYING = 1.5  # times as slow as one thread
 
 
 def advise_on_threads(trainer: Trainer, network: nn.Module, image_shape: torch.Size, batch_size: int) -> None:
-    """Says in one line if training on a CPU would be faster on one thread than on all; it changes nothing.
+    """Logs a warning if training on a CPU would be faster on one thread than on all.
 
-    Threads that wait for a core which something else uses hold up all others, ten times as long and more. The line
-    is all: how a sum is divided among threads decides its last digits, so their number is the user's.
+    If other programs use the cores, threads wait for each other, and a step can take ten times as long or more. The
+    number of threads is not changed, since it affects the last digits of sums: the user decides.
     """
     threads = torch.get_num_threads()
     if threads == 1 or trainer.world_size > 1 or trainer.strategy.root_device.type != "cpu":
@@ -46,7 +46,7 @@ def advise_on_threads(trainer: Trainer, network: nn.Module, image_shape: torch.S
 
 
 def seconds_a_step(network: nn.Module, images: Tensor) -> float:
-    """The median time of a few passes forward and back through `network`, which keeps their gradients."""
+    """The median time in seconds of a few forward and backward passes through `network`; changes its gradients."""
     seconds: list[float] = []
     while len(seconds) < PASSES and sum(seconds) < BUDGET:
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Pictures of a model: one function a figure, each usable from a notebook, and one that saves them all.
+"""Figures of a model: one function per figure, for use in a notebook, and one that saves them all.
 
     from autoencoder.evaluation.outputs import Outputs
     from autoencoder.pictures import draw_worst_and_median
@@ -6,8 +6,8 @@
     module, data = restore("RUN/checkpoints/best.ckpt")
     draw_worst_and_median(Outputs(module, data.images))
 
-Each returns a matplotlib Figure, which a notebook shows; `figure.savefig(path)` writes it. The names below are loaded
-when first used, so that a training run need not import matplotlib.
+Each function returns a matplotlib Figure, which a notebook shows; `figure.savefig(path)` writes it. The names below
+are imported on first use, so that a training run does not import matplotlib.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Figures of errors: over the epochs, and in each class."""
+"""Charts of errors: over the epochs, and in each class."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,9 +12,9 @@ from autoencoder.pictures.style import BLUE, ORANGE, new_figure, tidy
 
 
 def draw_loss_curves(outputs: Outputs, history: Mapping[str, Sequence[float]]) -> Figure:
-    """Training and validation error over the epochs, and the test errors of the model and of PCA as lines.
+    """Training and validation error over the epochs, and the test errors of the model and of PCA as horizontal lines.
 
-    The errors' axis is logarithmic if they differ by more than a factor of five.
+    The error axis is logarithmic if errors differ by more than a factor of five.
 
     Args: history, the columns of history.csv, see `autoencoder.runs.history.read_history`.
     """
@@ -42,7 +42,7 @@ def draw_loss_curves(outputs: Outputs, history: Mapping[str, Sequence[float]]) -
 
 
 def draw_class_errors(outputs: Outputs) -> Figure:
-    """How the error of the test images is spread in each class: quartiles, 5 % to 95 %, and the mean."""
+    """The distribution of test errors in each class: quartiles, 5 % to 95 %, and the mean."""
     errors, labels = outputs.errors, outputs.labels
     classes = labels.unique().tolist()
     figure = new_figure(3.4, "Error in each class", outputs)

@@ -1,4 +1,4 @@
-"""Figures of images: the panels on paper."""
+"""Figures that show images: draws the panels of `autoencoder.pictures.panels` with matplotlib."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from autoencoder.pictures.style import draw_panels
 
 
 def draw_reconstructions(outputs: Outputs, per_class: int = 3) -> Figure:
-    """The first `per_class` test images of each class, a column a class, over their reconstructions and PCA's."""
+    """The first `per_class` test images of each class, one column per class, over their reconstructions and PCA's."""
     panels = list(reconstructions(outputs, per_class, with_pca=True).values())
     return draw_panels(
         outputs,
@@ -27,9 +27,9 @@ def draw_worst_and_median(outputs: Outputs, count: int = FEW) -> Figure:
 
 
 def draw_traversals(outputs: Outputs, dimensions: int = 10, steps: int = 11) -> Figure:
-    """One latent dimension a row, moved through the test images' own range, the others as for the first test image.
+    """The first test image, with one latent dimension per row moved through the test images' range.
 
-    Args: dimensions, rows, at most: those with the largest variance; steps, images a row.
+    Args: dimensions, at most how many rows: those with the largest variance; steps, images per row.
     """
     (panel,) = traversals(outputs, dimensions, steps).values()
     rows, width = len(panel.rows), outputs.latents.shape[1]
@@ -39,9 +39,9 @@ def draw_traversals(outputs: Outputs, dimensions: int = 10, steps: int = 11) -> 
 
 
 def draw_interpolations(outputs: Outputs, steps: int = 11) -> Figure:
-    """A row a class: decoded points on a line in the latents to the next class, with the images at either end.
+    """One row per class: decoded points on a line in latent space to the next class, and the images at both ends.
 
-    Args: steps, decoded points a row, both ends included.
+    Args: steps, decoded points per row, both ends included.
     Raises: ValueError for a single test image.
     """
     panels = list(interpolations(outputs, steps).values())

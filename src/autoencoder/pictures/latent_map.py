@@ -1,4 +1,4 @@
-"""A map of the latents: two dimensions that show how the classes lie."""
+"""A map of the latents in two dimensions, coloured by class."""
 
 from matplotlib.figure import Figure
 
@@ -9,12 +9,12 @@ from autoencoder.pictures.style import CLASS_COLORS, new_figure, tidy
 
 
 def draw_latent_map(outputs: Outputs, projection: Projection = "tsne") -> Figure:
-    """The latents of test images in two dimensions, one point an image, coloured by class.
+    """The latents of test images in two dimensions, one point per image, coloured by class.
 
-    Of more than `MAP_IMAGES` test images that many are shown, evenly spread; the title says so.
+    At most `MAP_IMAGES` test images are shown, evenly spaced; the title says how many.
 
     Args: projection, `tsne`, `pca` or `umap`, as in `autoencoder.evaluation.projection.project`.
-    Raises: InputError for `umap` where it is not installed.
+    Raises: InputError for `umap` if it is not installed.
     """
     shown = spread_evenly(len(outputs), MAP_IMAGES)
     points, axis_labels = outputs.map(projection, shown)
@@ -22,9 +22,9 @@ def draw_latent_map(outputs: Outputs, projection: Projection = "tsne") -> Figure
     of_all = f" of {len(outputs):,}" if len(shown) < len(outputs) else ""
     figure = new_figure(4.6, f"Map of the latents of {len(shown):,}{of_all} {outputs.title} images", outputs)
     axes = figure.subplots()
-    # One call for all classes, in the images' own order: no class hides the others.
+    # One call for all classes, in the order of the images, so that no class hides the others.
     colors = [CLASS_COLORS[label % len(CLASS_COLORS)] for label in labels.tolist()]
-    size = min(30.0, max(3.0, 8_000 / len(points)))  # in square points: a few are larger
+    size = min(30.0, max(3.0, 8_000 / len(points)))  # in square points; larger if there are few
     axes.scatter(points[:, 0], points[:, 1], s=size, c=colors, linewidths=0, alpha=0.7, rasterized=True)
     for label in labels.unique().tolist():
         axes.scatter(

@@ -1,4 +1,4 @@
-"""Panels of images: one function a subject, from a model's outputs to what loggers show and figures print."""
+"""Panels of images, for loggers and figures: one function per subject, from a model's outputs."""
 
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
@@ -18,19 +18,19 @@ from autoencoder.limits import Count, checked
 
 ERROR_UNIT = "mean squared error per pixel, images in [−1, 1]"
 LOW, HIGH = 0.01, 0.99  # quantiles between which a traversal moves
-FEW = 10  # images in a row where there are no classes
+FEW = 10  # images per row if there are no classes
 MAX_VALUES = 10_000_000  # torch.quantile takes no more than 2 ** 24
 
 Steps = Annotated[int, Ge(2)]  # images between two ends, these included
 
 
 class Panel(NamedTuple):
-    """Images in rows and columns, and what is written beside them.
+    """Images in rows and columns, with labels.
 
     Attributes:
         images: [R, N, C, H, W] in [-1, 1], C 1 or 3.
-        rows, columns: a label for each row and column; an empty one is left out.
-        rows_about, columns_about: what the labels are.
+        rows, columns: a label for each row and column; empty labels are left out.
+        rows_about, columns_about: what the labels mean.
     """
 
     images: Tensor
@@ -44,7 +44,7 @@ Panels = dict[str, Panel]  # by the tag under which a logger shows them
 
 
 def tile(images: Tensor) -> Tensor:
-    """One picture of rows and columns: [C, R H, N W] uint8 from `images` [R, N, C, H, W] in [-1, 1]."""
+    """Tiles `images` [R, N, C, H, W] in [-1, 1] into one image [C, R H, N W] uint8."""
     return to_pixels(images).permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)
 
 
@@ -55,10 +55,10 @@ def to_pixels(images: Tensor) -> Tensor:
 
 @checked
 def reconstructions(outputs: Outputs, per_class: Count = 1, with_pca: bool = False) -> Panels:
-    """The first `per_class` test images of each class, a column a class, over their reconstructions.
+    """The first `per_class` test images of each class, one column per class, over their reconstructions.
 
-    Where there is one class, ten images.
-    Args: with_pca, a row of PCA's reconstructions below.
+    With a single class, the first ten images.
+    Args: with_pca, add a row of PCA's reconstructions below.
     """
     chosen, names = _examples(outputs, per_class)  # [per_class, columns]
     models = {"reconstruction": outputs} | ({"PCA": outputs.pca} if with_pca else {})
@@ -69,9 +69,9 @@ def reconstructions(outputs: Outputs, per_class: Count = 1, with_pca: bool = Fal
 
 @checked
 def worst_and_median(outputs: Outputs, count: Count = FEW) -> Panels:
-    """The `count` test images with the largest errors, and those in the middle: reconstructions and error maps below.
+    """The `count` test images with the largest errors and those in the middle, over reconstructions and error maps.
 
-    A map is the absolute error of each pixel, from black (none) over red and yellow to white (black for white).
+    A map shows the absolute error of each pixel, from black (0 %) through red and yellow to white (100 % of the range).
     """
     panels = {}
     groups = rank_by_error(outputs.errors, min(count, len(outputs)))
@@ -87,9 +87,9 @@ def worst_and_median(outputs: Outputs, count: Count = FEW) -> Panels:
 
 @checked
 def traversals(outputs: Outputs, dimensions: Count = 10, steps: Steps = 11) -> Panels:
-    """The first test image, one latent dimension a row moved through the test images' own range.
+    """The first test image, with one latent dimension per row moved through the test images' range.
 
-    Args: dimensions, rows, at most: those of largest variance, in their order; steps, images a row.
+    Args: dimensions, at most how many rows: those with the largest variance, by index; steps, images per row.
     """
     latents = outputs.latents
     rows = latents.var(0, correction=0).argsort(descending=True)[:dimensions].sort().values
@@ -103,10 +103,10 @@ def traversals(outputs: Outputs, dimensions: Count = 10, steps: Steps = 11) -> P
 
 @checked
 def interpolations(outputs: Outputs, steps: Steps = 11) -> Panels:
-    """A row a class: decoded points on a line in the latents to the next class's first test image, both at the ends.
+    """One row per class: decoded points on a line in latent space to the next class, with a test image at both ends.
 
-    Where there is one class, from one image to the next; of a single test image there is nothing to show.
-    Args: steps, points a row, both ends included.
+    With a single class, from one image to the next; with a single test image, no panel.
+    Args: steps, points per row, both ends included.
     """
     chosen, names = _examples(outputs, 1)
     chosen = chosen[0]

@@ -1,4 +1,4 @@
-"""Saves all figures of a model, as PNG to look at and as PDF to print."""
+"""Saves all figures of a model, as PNG for the screen and as PDF for print."""
 
 import logging
 from collections.abc import Callable
@@ -42,16 +42,16 @@ def save_figures(
     history: Path | None = None,
     projection: Projection = "tsne",
 ) -> list[str]:
-    """Draws every figure there is data for, and writes each as NAME.png and NAME.pdf.
+    """Draws every figure that there is data for, and writes each as NAME.png and NAME.pdf.
 
-    One that fails is left out, and a warning says so.
+    A figure that fails is left out with a warning.
 
     Args:
-        folder: where to; it is made.
-        history: the run's history.csv; no loss curves if there is none or it has no numbers.
+        folder: for the files; created if missing.
+        history: the run's history.csv; without it, or if it has no numbers, the loss curves are left out.
         projection: of the map of the latents, which is left out for a single latent dimension or test image.
-    Returns: the figures' names.
-    Raises: InputError for a projection that is not installed.
+    Returns: the names of the figures.
+    Raises: InputError for a projection whose package is not installed.
     """
     check_projection(projection)
     columns = read_history(history) if history and history.is_file() else {}

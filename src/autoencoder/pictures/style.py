@@ -1,4 +1,4 @@
-"""What all figures share: size, title, colours that the colour-blind can tell apart, and panels of images."""
+"""The style of all figures: size, title, colours suitable for colour-blind readers, and panels of images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,12 +11,12 @@ from autoencoder.evaluation.evaluate import mean
 from autoencoder.evaluation.outputs import Outputs
 from autoencoder.pictures.panels import Panel, tile
 
-WIDTH = 6.5  # inches: the text's width on a page with one column
-PANEL_SHARE = 0.86  # of the width, beside the rows' labels
+WIDTH = 6.5  # inches: the text width of a one-column page
+PANEL_SHARE = 0.86  # of the width; the rest is for the rows' labels
 HIGHEST_PANEL, LARGEST_IMAGE = 8.0, 1.2  # inches
 LOWEST_ROW = 0.15  # inches, for a label beside it
-LONG_NAME = 8  # letters: columns with longer names have them turned
-BLUE, ORANGE = "#0072B2", "#D55E00"  # of Okabe and Ito's palette (2008)
+LONG_NAME = 8  # letters: longer column names are rotated
+BLUE, ORANGE = "#0072B2", "#D55E00"  # from Okabe and Ito's palette (2008)
 CLASS_COLORS = (  # Paul Tol's muted scheme (2021), its grey made darker
     *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933"),
     *("#DDCC77", "#CC6677", "#882255", "#AA4499", "#777777"),
@@ -24,7 +24,7 @@ CLASS_COLORS = (  # Paul Tol's muted scheme (2021), its grey made darker
 
 
 def new_figure(height: float, subject: str, outputs: Outputs) -> Figure:
-    """An empty figure of `height` inches, over it the subject, the data set, the latent dimensions and the error."""
+    """An empty figure of `height` inches; its title has the subject, data set, latent dimensions and test error."""
     figure = Figure(figsize=(WIDTH, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
     dimensions = outputs.latents.shape[1]
     facts = f"{outputs.images.title}, {dimensions} latent dimension{'s' * (dimensions != 1)}"
@@ -33,9 +33,9 @@ def new_figure(height: float, subject: str, outputs: Outputs) -> Figure:
 
 
 def draw_panels(outputs: Outputs, subject: str, panels: Sequence[Panel], rows_together: int = 0) -> Figure:
-    """Panels one below the other, with their labels.
+    """Draws panels below each other, with their labels.
 
-    Args: rows_together, a white line is drawn after each so many rows; none for 0.
+    Args: rows_together, draw a white line after every so many rows; 0 for no lines.
     """
     heights = [_inches(panel) for panel in panels]
     labels = sum(0.6 if _has_long_names(panel) else 0.25 for panel in panels)
@@ -52,7 +52,7 @@ def draw_panels(outputs: Outputs, subject: str, panels: Sequence[Panel], rows_to
 
 
 def _show(axes: Axes, panel: Panel) -> None:
-    """Draws the images of a panel as one picture; a pixel's centre is at its index."""
+    """Draws the images of a panel as one image; a pixel's centre is at its index."""
     height, width = panel.images.shape[3:]
     picture = tile(panel.images).permute(1, 2, 0).squeeze(-1).numpy()
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
@@ -72,10 +72,10 @@ def _has_long_names(panel: Panel) -> bool:
 
 
 def _inches(panel: Panel) -> float:
-    """How high a panel is drawn.
+    """The height of a panel in the figure.
 
-    It fills `PANEL_SHARE` of the figure's width, unless it were higher than a page or its images larger than an inch
-    or two: one column of images is then in the middle.
+    A panel fills `PANEL_SHARE` of the figure's width, but is no higher than `HIGHEST_PANEL`, and its images are no
+    larger than `LARGEST_IMAGE`; a narrower panel is centred.
     """
     rows, columns, _, height, width = panel.images.shape
     pixel = min(WIDTH * PANEL_SHARE / (columns * width), LARGEST_IMAGE / max(height, width))
@@ -83,11 +83,11 @@ def _inches(panel: Panel) -> float:
 
 
 def _centre(index: int, size: int) -> float:
-    """Where the image of that index has its middle, in a line of images of `size` pixels."""
+    """The centre, in pixels, of the image at that index, in a line of images of `size` pixels each."""
     return (index + 0.5) * size - 0.5
 
 
 def tidy(axes: Axes) -> None:
-    """Takes away the upper and the right border of a chart, and sets the size of its numbers."""
+    """Removes the top and right borders of a chart, and sets the size of its tick labels."""
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,1 +1,1 @@
-"""What a run leaves, and how it is read again: its folder, checkpoints, history, logs, reports."""
+"""Reads and writes what a run produces: its folder, checkpoints, history, logs and reports."""

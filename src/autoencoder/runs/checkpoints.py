@@ -1,4 +1,4 @@
-"""Checkpoints: plain data that a run leaves behind, and what has to hold before one is used."""
+"""Reads checkpoints, which hold only tensors and plain values, and checks them before they are used."""
 
 import logging
 import os
@@ -34,7 +34,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """A checkpoint's content: tensors and plain values only, on the CPU.
 
     Raises:
-        InputError: if there is no file, or none that this project wrote whole.
+        InputError: if there is no file, or it is broken or not a checkpoint of this project.
     """
     path = expand_home(path)
     if path.is_dir():
@@ -58,9 +58,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def load_best(trainer: Trainer, module: AutoencoderModule) -> None:
-    """Gives `module` the weights of the best checkpoint of a finished fit, if there is one.
+    """Loads the weights of a finished fit's best checkpoint into `module`, if there is one.
 
-    Raises: DivergenceError if these are no numbers.
+    Raises: DivergenceError if weights are infinite or NaN.
     """
     best = getattr(trainer.checkpoint_callback, "best_model_path", None)
     if best:
@@ -70,9 +70,9 @@ def load_best(trainer: Trainer, module: AutoencoderModule) -> None:
 
 
 def _model_class(path: str | Path, name: str) -> type[AutoencoderModule]:
-    """The class of a checkpoint's model, by the name that `model_name` gave it.
+    """The class of a checkpoint's model, by its `model_name`.
 
-    Raises: InputError for a class outside this package, whose code nobody has read who only has the checkpoint.
+    Raises: InputError for a class outside this package: a checkpoint must not run code that its user has not read.
     """
     home, _, own_name = name.rpartition(".")
     if home and home.partition(".")[0] != "autoencoder":
@@ -90,19 +90,19 @@ def _model_class(path: str | Path, name: str) -> type[AutoencoderModule]:
 
 
 def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderModule, ImageDataModule]:
-    """The model and the data of a checkpoint, as its run had them, from the file alone.
+    """Restores the model and the data of a checkpoint's run; only the file is needed.
 
     Args:
         path: the checkpoint.
-        data_dir: where the images are; None for where the run had them, or else the folder that DATA_DIR names.
-    Raises: InputError if the checkpoint is missing or broken, or its images are not to be had.
+        data_dir: folder with the images; None for the folder that the run used, or else the one in DATA_DIR.
+    Raises: InputError if the checkpoint is missing or broken, or its images are not available.
     """
     path = expand_home(path)
     checkpoint = read_checkpoint(path)
     model = _model_class(path, checkpoint["model"])
     try:
         module = model.load_from_checkpoint(path, map_location="cpu")
-    except RuntimeError as error:  # PyTorch's, which names each layer
+    except RuntimeError as error:  # from PyTorch, with a message that names each layer
         raise InputError(
             f"ckpt_path={path} has other layers than the {model.__name__} of now "
             f"({shorten(str(error), 200, placeholder=' …')}): bring back the class that it was trained with"
@@ -134,9 +134,9 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
 
 
 def _with_images_of(trained: dict[str, Any], settings: dict[str, Any], environment: str | None) -> ImageDataModule:
-    """The data module of `settings`, set up; with the images in `environment` if others have come to be in its folder.
+    """The data module of `settings`, set up; with the images in `environment` if its own folder now has others.
 
-    Raises: InputError if its images are not those of the checkpoint, `trained`.
+    Raises: InputError if the images are not those of the checkpoint, `trained`.
     """
     datamodule = ImageDataModule(**settings)
     datamodule.expect(trained)
@@ -156,9 +156,9 @@ def _with_images_of(trained: dict[str, Any], settings: dict[str, Any], environme
 
 
 def history_of(path: str | Path) -> Path | None:
-    """RUN/history.csv of a checkpoint RUN/checkpoints/NAME.ckpt, if its epochs are those that the checkpoint had.
+    """RUN/history.csv of a checkpoint RUN/checkpoints/NAME.ckpt, if it agrees with the checkpoint's epochs.
 
-    None for a checkpoint in no run, or in the folder of another run.
+    None if the checkpoint is outside a run's folder, or in the folder of another run.
     """
     folder = RunFolder.of_checkpoint(path)
     if folder is None or not folder.history.is_file():
@@ -177,10 +177,11 @@ def history_of(path: str | Path) -> Path | None:
 
 
 def _folder_with_images(trained: Mapping[str, Any], run_had: str, data_dir: str | None) -> str:
-    """Where to look for a checkpoint's images: `data_dir` if that is given; else the first folder that has them, of
-    the one that the run had and DATA_DIR; if none has, DATA_DIR, for a download.
+    """The folder with a checkpoint's images: `data_dir` if given, else the first that has them of the run's own and
+    DATA_DIR. If none has them, DATA_DIR, for a download.
 
-    Raises: InputError if `data_dir` has none, or if no folder has them and no download could be of as many images.
+    Raises: InputError if `data_dir` does not have the images, or if no folder has them and their number is not that
+        of a download.
     """
     dataset, environment = trained["dataset"], os.environ.get("DATA_DIR")
     if dataset not in FOLDERS:

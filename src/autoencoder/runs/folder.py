@@ -1,4 +1,4 @@
-"""A run's folder: its files, who writes into it, and what its settings mean for a second start there."""
+"""A run's folder: the names of its files, its lock, and which settings a second start in it may change."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from autoencoder.errors import InputError
 from autoencoder.paths import absolute
 from autoencoder.runs.plain_json import to_json
 
-# Settings that change nothing of a run's result, as the beginnings of their names.
+# Prefixes of the settings that do not change a run's result.
 UNCOUNTED = (
     *(
         "paths.",
@@ -26,26 +26,26 @@ UNCOUNTED = (
     ),
     *("model.compile", "trainer.default_root_dir", "trainer.enable_", "trainer.log_every_n_steps", "trainer.profiler"),
 )
-# Callbacks that only look; all others count.
+# Callbacks that do not change a run's result; all others may.
 LOOKING = tuple(
     f"autoencoder.callbacks.{module}."
     for module in (*("checkpoints", "history", "progress", "monitors", "description"),)
 )
-# Settings that a run cannot change on its way: what the checkpoint holds was made by them.
+# Settings that a resumed run cannot change, since the content of its checkpoint depends on them.
 FIXED = (
     *("model.", "data.", "seed", "optimizer._target_", "trainer.devices", "trainer.num_nodes"),
     *("trainer.limit_train_batches", "trainer.overfit_batches", "trainer.accumulate_grad_batches"),
 )
 ABSENT = "not set"
-LOG_FILES = EVENTS, ROWS = "events.out.tfevents.*", "metrics.csv"  # TensorBoard's, and CSVLogger's
+LOG_FILES = EVENTS, ROWS = "events.out.tfevents.*", "metrics.csv"  # of TensorBoard and of CSVLogger
 
-_held: dict[Path, Any] = {}  # the locks of this process
+_held: dict[Path, Any] = {}  # the locks that this process holds
 _sweeps: set[Path] = set()  # new folders of sweeps
-_made: set[Path] = set()  # the folders that this process has made
+_made: set[Path] = set()  # the folders that this process has created
 
 
 class RunFolder:
-    """The folder of one run, or of one evaluation, by the names of its files."""
+    """The folder of a run or an evaluation, with the paths of its files."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = absolute(path)
@@ -59,17 +59,17 @@ class RunFolder:
         self.explorer = self.path / "explorer.html"
         self.history = self.path / "history.csv"
         self.record = self.path / ".hydra"  # the config and the overrides, as Hydra writes them
-        self.changes = self.record / "changes.txt"  # what the config does not tell: a line for each
+        self.changes = self.record / "changes.txt"  # one line per change, which the config does not show
 
     @classmethod
     def of_checkpoint(cls, path: str | Path) -> "RunFolder | None":
-        """The folder RUN of a checkpoint RUN/checkpoints/NAME.ckpt; None for a checkpoint that lies elsewhere."""
+        """The folder RUN of a checkpoint RUN/checkpoints/NAME.ckpt; None for a checkpoint elsewhere."""
         path = absolute(path)
         folder = cls(path.parent.parent)
         return folder if path.parent == folder.checkpoints else None
 
     def results(self) -> list[str]:
-        """The names of what there is of the last result: files no older than metrics.json, which is written first."""
+        """The names of the last result's files: those no older than metrics.json, which is written first."""
         files = (self.metrics, self.report, self.reconstructions, self.figures, self.checkpoints, self.explorer)
         kept = [path for path in files if self._is_new(path) or (path == self.checkpoints and path.is_dir())]
         return [path.name + "/" * path.is_dir() for path in kept]
@@ -81,16 +81,16 @@ class RunFolder:
         )
 
     def record_files(self) -> list[Path]:
-        """The files that tell what happened: settings, metrics, history, and the logs of TensorBoard and CSV."""
+        """The files that record the run: settings, metrics, history, and the logs of TensorBoard and CSVLogger."""
         logs = [path for pattern in LOG_FILES for path in self.path.rglob(pattern)]
         return [path for path in (*self.record.glob("*.*"), self.metrics, self.history, *logs) if path.is_file()]
 
     def read_changes(self) -> list[str]:
-        """Which weights the run started from, and which settings were changed on its way; mostly empty."""
+        """Which weights the run started from, and which settings were changed on resuming; usually empty."""
         return self.changes.read_text(encoding="utf-8").splitlines() if self.changes.is_file() else []
 
     def read_metrics(self) -> dict[str, Any] | None:
-        """What metrics.json holds; None where there is none, or none that can be read."""
+        """The content of metrics.json; None if it is missing or broken."""
         try:
             metrics = json.loads(self.metrics.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -98,11 +98,11 @@ class RunFolder:
         return metrics if isinstance(metrics, dict) else None
 
     def is_taken(self) -> bool:
-        """Whether there is something of a run in it that a new run would write over."""
+        """Whether the folder has files of a run that a new run would overwrite."""
         return self.last.exists() or self.best.exists() or self.metrics.exists()
 
     def check_no_others_files(self) -> None:
-        """Raises: InputError if it holds files by the names of a run's, and no run: they would be written over."""
+        """Raises: InputError if the folder holds no run, but files that a run would overwrite."""
         names = (self.report, self.reconstructions, self.figures, self.explorer, self.history)
         found = [path.name for path in names if path.exists()]
         if found and not (self.record.exists() or self.metrics.exists()):
@@ -111,9 +111,9 @@ class RunFolder:
             )
 
     def hold(self) -> None:
-        """Makes the folder and keeps other runs out until `release`, or the end of the process, however that comes.
+        """Creates the folder and locks it until `release` or the end of the process, even if that is killed.
 
-        Raises: InputError if another run is at work in the folder.
+        Raises: InputError if another run is using the folder.
         """
         from filelock import FileLock, Timeout
 
@@ -128,23 +128,23 @@ class RunFolder:
         _held[self.path] = lock
 
     def release(self) -> None:
-        """Lets other runs in again."""
+        """Unlocks the folder."""
         if lock := _held.pop(self.path, None):
             (self.path / ".lock").unlink(missing_ok=True)
             lock.release()
 
     def make(self) -> None:
-        """Makes the folder, unless it is there; `remove_if_made` takes it away again.
+        """Creates the folder if it is missing; `remove_if_made` removes it again.
 
-        Raises: InputError if it holds files of someone else.
+        Raises: InputError if it holds files that are not a run's.
         """
         self.check_no_others_files()
         if not self.path.exists():
-            _made.add(self.path)  # before it is there: a signal may come between
+            _made.add(self.path)  # first, since a signal may come in between
             self.path.mkdir(parents=True)
 
     def remove_if_made(self) -> None:
-        """Removes a folder that this process has made for a command that was refused; not if there is a checkpoint."""
+        """Removes the folder if this process has created it and it has no results; for commands that are refused."""
         if self.path in _made and not self.is_taken():
             shutil.rmtree(self.path, ignore_errors=True)
             latest = self.path.parent.parent / "latest"
@@ -156,13 +156,13 @@ class RunFolder:
 
 
 def note_sweep(path: str | Path) -> None:
-    """Notes a sweep's folder, if it is new, for `remove_unused_folders`."""
+    """Remembers a sweep's folder, if it is new, for `remove_unused_folders`."""
     if not absolute(path).exists():
         _sweeps.add(absolute(path))
 
 
 def remove_unused_folders() -> None:
-    """Removes the folders that this process has made and in which no run has begun."""
+    """Removes the folders that this process has created, if no run has begun in them."""
     for path in _sweeps:
         if [file.name for file in path.glob("*")] == ["multirun.yaml"]:
             shutil.rmtree(path, ignore_errors=True)
@@ -173,7 +173,7 @@ def remove_unused_folders() -> None:
 
 
 def link(path: Path, folder: Path) -> None:
-    """Makes `path` a link to `folder`, in place of a former one; where there can be no links, there is none."""
+    """Makes `path` a link to `folder`, replacing an earlier one; does nothing where links are not supported."""
     scratch = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         scratch.symlink_to(folder.relative_to(path.parent), target_is_directory=True)
@@ -183,19 +183,19 @@ def link(path: Path, folder: Path) -> None:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file, whole or not at all; text in UTF-8."""
+    """Writes a file completely or not at all; text in UTF-8."""
     scratch = path.with_name(f".{path.name}.tmp")
     scratch.write_bytes(content if isinstance(content, bytes) else content.encode())
     scratch.replace(path)
 
 
 def write_metrics(metrics: Mapping[str, Any], path: Path) -> None:
-    """Writes one flat JSON object, whole or not at all; what is infinite or not a number becomes null."""
+    """Writes metrics as a flat JSON object, completely or not at all; infinity and NaN become null."""
     write_whole(path, to_json(metrics) + "\n")
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The settings that count and differ, by their full names: what they were, what they are now.
+    """The settings that differ and affect the result, by full name: the old and the new value.
 
     Args: two resolved configs, as plain values.
     """
@@ -209,10 +209,10 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
 
 
 def check_changes(changes: Mapping[str, tuple[Any, Any]], folder: RunFolder) -> None:
-    """Raises: InputError for a setting that a run cannot change on its way."""
+    """Raises: InputError for a setting that a resumed run cannot change."""
     for key, (before, now) in changes.items():
         if key.startswith(FIXED):
-            fits = not key.startswith(("model.", "optimizer."))  # the checkpoint's weights, and its optimiser's state
+            fits = not key.startswith(("model.", "optimizer."))  # these shape its weights and optimiser state
             remedy = f"start a new run with ckpt_path={folder.last}" if fits else "train a new run"
             raise InputError(
                 f"{key} was {before} in {folder.path} and is {now} now, and a run cannot change it on its way: "

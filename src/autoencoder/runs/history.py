@@ -10,7 +10,7 @@ NAMES = ("train/mse", "val/mse")
 
 
 def write_history(rows: list[dict[str, float]], path: Path) -> None:
-    """Writes a line an epoch: epoch, train/mse, val/mse; what was not measured stays empty."""
+    """Writes one line per epoch: epoch, train/mse, val/mse; empty where nothing was measured."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = StringIO(newline="")
     writer = csv.DictWriter(text, ["epoch", *NAMES])
@@ -20,7 +20,7 @@ def write_history(rows: list[dict[str, float]], path: Path) -> None:
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
-    """The columns of a file of `write_history`; NaN where nothing was measured."""
+    """The columns of a file written by `write_history`; NaN where nothing was measured."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {name: [float(row[name] or "nan") for row in rows] for name in ("epoch", *NAMES)}

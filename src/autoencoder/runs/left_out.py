@@ -1,4 +1,4 @@
-"""What may fail without ending a run: a view, a picture, a page."""
+"""Lets optional outputs fail without ending a run: a view, a figure, a page."""
 
 import logging
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def left_out_if_it_fails(name: str) -> Iterator[None]:
-    """Goes on where what is inside fails: a warning of one line says what is missing, and why.
+    """Catches any error inside and logs a one-line warning that says what is missing, and why.
 
     The traceback is logged at the level DEBUG, which `hydra.verbose=true` writes into the run's log.
 
-    Args: name, of what is then missing, `reconstructions.png`.
+    Args: name, of the output, for instance `reconstructions.png`.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The logs of a run that is gone on with: cut back to where its checkpoint was taken, then added to."""
+"""The logs of a resumed run: truncates them to the time of the checkpoint, then appends to them."""
 
 import csv
 import os
@@ -15,7 +15,7 @@ from autoencoder.paths import absolute
 from autoencoder.runs.folder import EVENTS, ROWS, write_whole
 from autoencoder.runs.processes import is_first_process
 
-RUN_ARGUMENTS: dict[str, Callable[[str], dict[str, str]]] = {  # of loggers that keep their runs elsewhere
+RUN_ARGUMENTS: dict[str, Callable[[str], dict[str, str]]] = {  # of loggers that store runs elsewhere
     "WandbLogger": lambda run: {"id": run, "resume": "allow"},
     "MLFlowLogger": lambda run: {"run_id": run},
 }
@@ -26,13 +26,13 @@ def log_lengths(trainer: Trainer) -> dict[str, int]:
     if not trainer.is_global_zero:
         return {}
     for logger in trainer.loggers:
-        logger.save()  # what is still in memory
+        logger.save()  # writes what is still in memory
     files = _log_files(trainer.loggers, Path(trainer.default_root_dir))
     return {name: len(_read_rows(path)) - 1 if path.name == ROWS else path.stat().st_size for name, path in files}
 
 
 def cut_logs(loggers: Iterable[Logger], folder: Path, lengths: Mapping[str, int]) -> None:
-    """Takes from the loggers' files in `folder` what came after `lengths` were noted; files that came after go."""
+    """Truncates the loggers' files in `folder` to `lengths`, and deletes files that are not in `lengths`."""
     for name, path in list(_log_files(loggers, folder)):
         length = lengths.get(name, 0)
         if length == 0:
@@ -46,13 +46,13 @@ def cut_logs(loggers: Iterable[Logger], folder: Path, lengths: Mapping[str, int]
 
 
 def logger_runs(trainer: Trainer) -> dict[str, str]:
-    """The names under which loggers keep this run outside its folder, by the logger's class."""
+    """The run's ids in loggers that store runs elsewhere, by the logger's class."""
     kept = {type(logger).__name__: logger.version for logger in trainer.loggers}
     return {name: str(version) for name, version in kept.items() if name in RUN_ARGUMENTS and version}
 
 
 def going_on(loggers: Mapping[str, Any], runs: Mapping[str, str]) -> dict[str, Any]:
-    """The configs of loggers, by any name, so that each goes on with its own run among `logger_runs`."""
+    """The configs of `loggers`, changed so that each continues its own run among `runs`, see `logger_runs`."""
     changed = {}
     for name, part in loggers.items():
         kind = str((part or {}).get("_target_", "")).rpartition(".")[2]
@@ -61,7 +61,7 @@ def going_on(loggers: Mapping[str, Any], runs: Mapping[str, str]) -> dict[str, A
 
 
 def _log_files(loggers: Iterable[Logger], folder: Path) -> Iterator[tuple[str, Path]]:
-    """The files of the loggers that write into `folder`, with their paths from there."""
+    """The relative and full paths of the files of all loggers that write into `folder`."""
     for logger in loggers:
         log_dir = absolute(logger.log_dir or "")
         if log_dir.is_relative_to(folder):
@@ -70,21 +70,21 @@ def _log_files(loggers: Iterable[Logger], folder: Path) -> Iterator[tuple[str, P
 
 
 class Rows(CSVLogger):
-    """Lightning's CSVLogger, but rows that a former part of the run has logged are kept; it deletes them."""
+    """CSVLogger that keeps the rows logged before a run was resumed; Lightning's deletes them."""
 
     @property
     def experiment(self) -> Any:
-        """The writer, made when first used."""
+        """The writer, created on first use."""
         if self._experiment is None and is_first_process():
             self._experiment = AppendingWriter(self.log_dir)
         return super().experiment
 
 
 class AppendingWriter(ExperimentWriter):
-    """Goes on with a file of rows that is there already."""
+    """Appends to an existing file of rows."""
 
     def _check_log_dir_exists(self) -> None:
-        """Takes over the file's columns; the method that this replaces deletes the file, and there is no public way."""
+        """Reads the file's columns. The method overridden here deletes the file, and there is no public alternative."""
         path = Path(self.metrics_file_path)
         if path.is_file():
             self.metrics_keys = _read_rows(path)[0]

@@ -1,4 +1,4 @@
-"""JSON that every reader takes: NaN and infinity, which JSON does not know, become null."""
+"""Writes valid JSON: NaN and infinity, which JSON does not have, become null."""
 
 import json
 import math
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def to_json(value: Any, indent: int | None = 2) -> str:
-    """`value` as JSON text; numbers that are none, however deep, are null, such as the psnr of a perfect image."""
+    """`value` as JSON text; infinity and NaN become null at any depth, such as the psnr of a perfect image."""
     return json.dumps(_finite(value), indent=indent, allow_nan=False)
 
 

@@ -1,4 +1,4 @@
-"""Several processes of one run: which of them writes its files, and what they cannot do together."""
+"""Runs with several processes: which of them writes files, and which settings they do not support."""
 
 import os
 from collections.abc import Mapping
@@ -10,27 +10,27 @@ from autoencoder.errors import InputError
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # of torchrun, of Lightning's own processes, of srun
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # set by torchrun, Lightning, srun
 COPYING = ("spawn", "fork", "notebook")  # in the names of strategies that train in copies of this process
 
-_scratch: list[TemporaryDirectory[str]] = []  # goes when the process ends
+_scratch: list[TemporaryDirectory[str]] = []  # removed when the process ends
 
 
 def rank() -> int:
-    """This process's number among those of a run, from the variables that torchrun, Lightning or srun set."""
+    """This process's number in the run, from the variables that torchrun, Lightning or srun set."""
     return next((int(os.environ[name]) for name in RANKS if os.environ.get(name, "").isdigit()), 0)
 
 
 def is_first_process() -> bool:
-    """Whether this is the one process of a run that writes its files."""
+    """Whether this is the process that writes the run's files."""
     return rank() == 0
 
 
 def folder_overrides() -> list[str]:
-    """What a process puts before its command line so that only the first one of a run writes into the run's folder.
+    """Overrides to put before the command line, so that only the first process writes into the run's folder.
 
-    The others record no config and write no log. torchrun starts them on their own, so that each would name a folder
-    after its own start: unless the command names one, they get a scratch folder, which goes when the process ends.
+    The others save no config and write no log. Since torchrun starts processes independently, each would create a
+    folder named after its own start time. Unless the command names a folder, they use a temporary one.
     """
     if is_first_process():
         return []
@@ -40,14 +40,14 @@ def folder_overrides() -> list[str]:
         f"hydra.sweep.dir={_scratch[-1].name}",
         "hydra.output_subdir=null",
         "hydra.job_logging.root.handlers=[console]",
-        "++hydra.job_logging.handlers.file.delay=true",  # not opened before the first line, of which there is none
+        "++hydra.job_logging.handlers.file.delay=true",  # opens the file at the first line, which never comes
     ]
 
 
 def check_strategy(trainer: Mapping[str, Any]) -> None:
-    """Holds a Trainer's config against what its processes can do.
+    """Checks the strategy in a Trainer's config.
 
-    Raises: InputError for strategies that train in a copy of this process, which never learns what came of it.
+    Raises: InputError for strategies that train in copies of this process, which does not get their result.
     """
     strategy = trainer.get("strategy")
     name = strategy.get("start_method") if isinstance(strategy, Mapping) else strategy
@@ -59,10 +59,10 @@ def check_strategy(trainer: Mapping[str, Any]) -> None:
 
 
 def check_processes(trainer: "Trainer", in_sweep: bool) -> None:
-    """Holds the processes that a Trainer is going to start against those that there are.
+    """Checks that the processes that a Trainer needs match those that exist.
 
-    Raises: InputError if a sweep would start several, if nodes are to come that nobody starts, or if torchrun has
-        started others than the Trainer counts on.
+    Raises: InputError if a job of a sweep would start several processes, if other nodes are needed that nobody starts,
+        or if torchrun has started another number than the Trainer expects.
     """
     wanted = f"trainer.devices={trainer.num_devices}" + f" trainer.num_nodes={trainer.num_nodes}" * (
         trainer.num_nodes > 1

@@ -1,4 +1,4 @@
-"""What a run leaves to be read: metrics.json, and the closing summary in the console."""
+"""Describes a finished run: the entries of metrics.json, the loggers' last entry, and the summary in the console."""
 
 import logging
 import os
@@ -23,9 +23,9 @@ from autoencoder.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-# Without their group's name: the HParams tab sorts by name and shows the first five.
+# Logged without their group's name: TensorBoard's HParams tab sorts by name and shows the first five.
 HEADLINES = ("batch_size", "dataset", "hidden_dims", "latent_dim", "lr", "seed", "val_size")
-INCOMPARABLE = ("data", "data/data_dir", "data/offline_fallback", "model/image_shape")  # where images are from
+INCOMPARABLE = ("data", "data/data_dir", "data/offline_fallback", "model/image_shape")  # source of the images
 
 
 def describe_run(
@@ -45,7 +45,7 @@ def describe_run(
 
 
 def describe_model(module: AutoencoderModule, datamodule: ImageDataModule) -> dict[str, Any]:
-    """The data's sizes in images, the network's, and the versions at work, named as in `metrics.json`."""
+    """The numbers of images and parameters, and the versions of libraries and code, named as in `metrics.json`."""
     return {
         "dataset": datamodule.images.name,
         "train_size": len(datamodule.images.train),
@@ -63,7 +63,7 @@ def log_outcome(trainer: Trainer, settings: Mapping[str, Mapping[str, Any]], met
     """Logs a finished run's settings beside its test metrics, so that TensorBoard's HParams tab compares runs."""
     measured = {name: value for name, value in metrics.items() if value is not None}
     test_metrics = {name: value for name, value in measured.items() if name.startswith(("test/", "pca/"))}
-    if "val/mse" in measured:  # of best.ckpt, as the others; its own tag, since "val/mse" is the curve; sorted first
+    if "val/mse" in measured:  # of best.ckpt; "val/mse" is the tag of the curve, and "best/…" sorts first
         test_metrics = {"best/val/mse": measured["val/mse"], **test_metrics}
     compared = compared_settings(settings) | {name: metrics[name] for name in ("dataset", "val_size", "epochs")}
     for logger in trainer.loggers:
@@ -76,9 +76,9 @@ def log_outcome(trainer: Trainer, settings: Mapping[str, Mapping[str, Any]], met
 
 
 def _not_yet_in_mlflow(logger: Logger, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that MLflow has not noted of a run that goes on; those that have changed become tags.
+    """The settings that MLflow does not have yet for a resumed run; those that have changed become tags.
 
-    MLflow refuses another value of a parameter. Other loggers take all settings anew.
+    MLflow does not accept another value for a parameter. Other loggers get all settings again.
     """
     if not (isinstance(logger, MLFlowLogger) and logger.run_id):
         return settings
@@ -90,7 +90,7 @@ def _not_yet_in_mlflow(logger: Logger, settings: dict[str, Any]) -> dict[str, An
 
 
 def compared_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The settings in which runs differ, flat: `latent_dim`, `optimizer`, `optimizer/momentum` …
+    """The settings by which runs are compared, as a flat dict: `latent_dim`, `optimizer`, `optimizer/momentum` …
 
     Args: settings, each part's config by the name of its group.
     """
@@ -105,21 +105,21 @@ def compared_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, An
 
 
 def _images_seen(trainer: Trainer, datamodule: ImageDataModule) -> int:
-    """Training images that `fit` went through, on all devices."""
+    """The number of training images processed by `fit`, on all devices."""
     batches = trainer.fit_loop.epoch_loop.total_batch_idx + 1
     epochs = trainer.current_epoch * len(datamodule.images.train)
     return min(batches * datamodule.batch_size * trainer.world_size, epochs)
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's own name, or the CPU's architecture and the threads in use."""
+    """The GPU's name, or the CPU's architecture and number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
 
 
 def _git_commit() -> str | None:
-    """The checkout's commit, None where there is none."""
+    """The commit of this checkout, None outside one."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
@@ -149,7 +149,7 @@ def summarize(metrics: Mapping[str, Any], title: str, folder: RunFolder) -> str:
 
 
 def _next_commands(folder: RunFolder) -> list[str]:
-    """What to do with a run, as it is typed into a shell: with its curves and with its best checkpoint."""
+    """Shell commands to continue with: for the run's curves and its best checkpoint."""
     commands = []
     if (folder.path / "tensorboard").is_dir():
         served = folder.path.is_relative_to(absolute(Path(os.environ.get("PROJECT_ROOT", "."), "logs")))
@@ -163,7 +163,7 @@ def _next_commands(folder: RunFolder) -> list[str]:
 
 
 def _test_table(metrics: Mapping[str, Any]) -> list[str]:
-    """The test metrics that were measured, a line a model, within 80 columns."""
+    """The test metrics that were measured, one line per model, within 80 columns."""
     names, prefixes = measured_in(metrics)
     dimensions = f"test, {metrics['latent_dim']} dim" + "s" * (metrics["latent_dim"] != 1)
     rows = [[dimensions, *(METRICS[name].heading for name in names)]]

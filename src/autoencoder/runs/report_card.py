@@ -1,4 +1,4 @@
-"""A model's metrics as a Markdown page: report.md, read from the same metrics as metrics.json."""
+"""Writes report.md: a model's metrics, the same as in metrics.json, as a Markdown page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,9 +8,9 @@ from autoencoder.metrics import METRICS, MODELS, formatted, measured_in
 
 
 def format_report(metrics: Mapping[str, Any], title: str) -> str:
-    """The page: the data and the model, a table of the test metrics, and one per class if they were measured.
+    """The page: the data and the model, a table of the test metrics, and one per class if it was measured.
 
-    Args: metrics, as in `metrics.json`; title, the data set's name for a person.
+    Args: metrics, as in `metrics.json`; title, the data set's name for readers.
     """
     parts = [
         f"# {title}, {metrics['latent_dim']} latent dimensions",
@@ -55,7 +55,7 @@ def _class_table(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns padded to one width, so that the page is readable as it is."""
+    """A Markdown table, padded so that the source is readable, too."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = (

@@ -1,4 +1,4 @@
-"""A sweep's jobs, read from the files that they left, and the table of them."""
+"""Reads a sweep's jobs from their files, and formats the table of them."""
 
 import os
 import re
@@ -21,10 +21,10 @@ class Job(NamedTuple):
     """One job of a sweep.
 
     Attributes:
-        name: its folder's path below the sweep's.
-        overrides: what it was started with.
-        metrics: those of its metrics.json; None if it left none, or ended in an error.
-        folder: its own.
+        name: the path of its folder, relative to the sweep's.
+        overrides: those that it was started with.
+        metrics: the content of its metrics.json; None if there is none, or if the job ended in an error.
+        folder: the path of its folder.
     """
 
     name: str
@@ -34,37 +34,37 @@ class Job(NamedTuple):
 
     @property
     def status(self) -> str:
-        """`finished`, `unfinished` if it was stopped and can go on, or `failed`."""
+        """`finished`, `unfinished` if it was stopped and can be resumed, or `failed`."""
         if self.metrics is None:
             return "failed"
         return "finished" if self.metrics.get("status", "finished") == "finished" else "unfinished"
 
 
 def find_jobs(sweep_dir: Path, started: Mapping[Path, Sequence[str]], record: str | None = ".hydra") -> list[Job]:
-    """The jobs below a sweep's folder, at any depth, in the order of their numbers.
+    """The jobs in a sweep's folder, at any depth, in the order of their numbers.
 
     Args:
         sweep_dir: the sweep's folder.
-        started: the folders and overrides of the jobs that this process has run; others are found by what they left.
-        record: the name of the folder with a job's overrides, None if there are none.
+        started: folders and overrides of the jobs that this process has run; others are found by their files.
+        record: name of the folder with a job's overrides, None if there is none.
     """
     folders = set(started) | _folders_with_files(sweep_dir, record)
     jobs = []
     for folder in sorted(folders, key=lambda folder: _order(os.path.relpath(folder, sweep_dir))):
         overrides = started.get(folder) or _read_overrides(folder / record if record else None)
-        metrics = None if _ended_in_error(folder) else RunFolder(folder).read_metrics()  # of a former run, if in error
+        metrics = None if _ended_in_error(folder) else RunFolder(folder).read_metrics()  # outdated if in error
         jobs.append(Job(os.path.relpath(folder, sweep_dir), list(overrides), metrics, folder))
     return jobs
 
 
 def best_job(jobs: Sequence[Job]) -> Job | None:
-    """The finished job with the lowest validation error, of several; None where none has one."""
+    """The finished job with the lowest validation error; None for a single job, or if no job has one."""
     measured = [job for job in jobs if job.status == "finished" and _is_number((job.metrics or {}).get(BEST_BY))]
     return min(measured, key=lambda job: (job.metrics or {})[BEST_BY]) if measured and len(jobs) > 1 else None
 
 
 def format_table(jobs: Sequence[Job]) -> str:
-    """A line for each job: its name, the overrides that not all jobs share, its metrics, and which is the best."""
+    """One line per job: its name, the overrides that not all jobs share, its metrics, and a mark for the best job."""
     best = best_job(jobs)
     shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
     measured = {name for job in jobs for name, value in (job.metrics or {}).items() if _is_number(value)}
@@ -91,19 +91,19 @@ def format_table(jobs: Sequence[Job]) -> str:
 
 
 def checkpoint_of(job: Job) -> str | None:
-    """The checkpoint whose metrics a job's are: the one it measured, or its own best.ckpt; None if it has none."""
+    """The checkpoint that a job's metrics are of: the one it measured, or its own best.ckpt; None if it has none."""
     named = (job.metrics or {}).get("ckpt_path")
     best = RunFolder(job.folder).best
     return str(named) if named else str(best) if best.is_file() else None
 
 
 def logs_of(jobs: Sequence[Job]) -> list[str]:
-    """The log files that these jobs left, as paths from here."""
+    """The log files of these jobs, as paths relative to the working directory."""
     return [os.path.relpath(log) for job in jobs for log in sorted(job.folder.glob("*.log"))]
 
 
 def _folders_with_files(sweep_dir: Path, record: str | None) -> set[Path]:
-    """Folders that hold a job's record, its log or its metrics, or nothing yet; not the folders within a job's."""
+    """Folders that hold a job's record, log or metrics, or are still empty; folders inside a job's are skipped."""
     found = set()
     for path, folders, files in os.walk(sweep_dir):
         folder = Path(path)
@@ -125,14 +125,14 @@ def _read_overrides(record: Path | None) -> list[str]:
 
 
 def _ended_in_error(folder: Path) -> bool:
-    """Whether the last line of the newest log is that of an error, as `one_line_errors` writes it."""
+    """Whether the newest log ends with an error, as written by `one_line_errors`."""
     logs = sorted(folder.glob("*.log"), key=lambda log: log.stat().st_mtime)
     lines = logs[-1].read_text(encoding="utf-8", errors="replace").rstrip().splitlines() if logs else []
     return bool(lines) and re.search(r"(^|\s)error: ", lines[-1]) is not None
 
 
 def _order(name: str) -> list[tuple[int, int, str]]:
-    """Sorts numbers in paths as numbers: 2 before 10."""
+    """A sort key that compares numbers in paths as numbers: 2 before 10."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in Path(name).parts]
 
 
