@@ -37,8 +37,6 @@ def silence_known_noise() -> None:
     warnings.filterwarnings("ignore", r"The number of training batches \(\d+\) is smaller than the logging interval")
     # a run that resumes in its own folder; any other has been refused before
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-    # metrics logged per step; here only callbacks log them, with their own interval
-    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
     # a run resumed without one of its callbacks; the changed settings have been logged at the start
     warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`, callbacks used to create the checkpoint")
     # `srun` is on the PATH of every login node of a cluster; a single process does not need it
