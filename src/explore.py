@@ -4,6 +4,7 @@ import logging
 
 from autoencoder.cli.command import command, in_sweep
 from autoencoder.cli.process import imports_done
+from autoencoder.errors import InputError
 from autoencoder.evaluation import Device
 from autoencoder.explorer import Precision
 from autoencoder.limits import Text
@@ -33,6 +34,8 @@ def explore(
 
     imports_done()
     silence_known_noise()
+    if output and in_sweep():
+        raise InputError("output is a single file, and -m writes several: leave it out, pages go to the jobs' folders")
     chosen = pick_device(device)
     folder = RunFolder(paths["output_dir"])
     folder.metrics.unlink(missing_ok=True)  # from an earlier page: this file marks a job as finished

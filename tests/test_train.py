@@ -75,6 +75,13 @@ def test_one_epoch_on_the_5k_digits_beats_pca_at_4_dimensions(tmp_path):
     assert metrics["test/mse"] < pca_at_4
 
 
+@pytest.mark.parametrize("nothing", ["trainer.max_epochs=0", "+trainer.limit_train_batches=0"])
+def test_a_run_without_a_step_says_so(tmp_path, nothing):
+    assert run_train(tmp_path, *QUICK, nothing)["ended_early"] == "no step was trained"
+    assert "no step was trained" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "the metrics are of the initial weights" in (tmp_path / "train.log").read_text(encoding="utf-8")
+
+
 def test_the_log_file_says_what_the_console_said(run):
     text = (run / "train.log").read_text(encoding="utf-8")
     assert "epoch 3/3  train/mse" in text

@@ -22,6 +22,7 @@ import evaluate
 import explore
 import train
 from autoencoder.callbacks import stopping
+from autoencoder.data import sources
 from autoencoder.runs.history import read_history
 
 STUDY = ("experiment=quick", "trainer.max_epochs=3", "model.latent_dim=4", "model.hidden_dims=[16]")
@@ -284,6 +285,15 @@ def test_a_save_that_breaks_leaves_the_former_checkpoints_whole(tmp_path):
     for name in ("best", "last"):
         assert torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True)["global_step"] == 125
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def test_a_stopped_run_on_the_fallback_says_which_images_it_had(tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(sources, "_download", fail)
+    stop_at(tmp_path / "run", 10, *STUDY, *LIGHT, "data=mnist", f"data.data_dir={tmp_path}/none")
+    assert read_metrics(tmp_path / "run")["dataset"] == "mnist_5k"
 
 
 def test_two_runs_into_one_folder_the_second_is_refused(tmp_path):

@@ -11,6 +11,7 @@ from conftest import write_dataset
 
 from autoencoder import ImageDataModule
 from autoencoder.data import datamodule as datamodule_file
+from autoencoder.data import sources
 from autoencoder.data.images import fingerprint_of
 from autoencoder.data.sources import LoadedImages, load_images
 from autoencoder.errors import InputError
@@ -234,3 +235,14 @@ def test_a_checkpoint_of_other_images_is_refused(digits):
 def test_bad_arguments_are_errors(argument):
     with pytest.raises(ValueError, match=next(iter(argument))):
         ImageDataModule(**argument)
+
+
+def test_settings_stay_as_they_were_given_where_the_fallback_is_used(tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(sources, "_download", fail)
+    data = ImageDataModule(data_dir=tmp_path / "none", val_size=2_000)
+    assert (data.images.name, len(data.images.val)) == ("mnist_5k", 500)
+    assert (data.dataset, data.val_size) == ("mnist", 2_000)
+    assert (data.state_dict()["dataset"], data.state_dict()["val_size"]) == ("mnist_5k", 500)

@@ -297,7 +297,8 @@ def test_labels_may_be_any_whole_numbers(trained):
     far = ImageDataModule.from_arrays(
         trained.images.train.pixels[:300].numpy(),
         trained.images.test.pixels[:20].numpy(),
-        test_labels=torch.tensor([7, 1_000_000] * 10).numpy(),
+        torch.tensor([7, 1_000_000] * 150).numpy(),
+        torch.tensor([7, 1_000_000] * 10).numpy(),
         val_size=50,
     )
     data = page_data(Outputs(trained.model, far.images), NO_METRICS)
@@ -475,3 +476,12 @@ def test_what_is_no_explorer_page_is_not_overwritten(run, tmp_path, capfd):
     assert mine.read_text(encoding="utf-8") == "<p>mine</p>"
     line = refuse_here(explore.explore, capfd, best, "precision=double", f"paths.log_dir={tmp_path}/logs")
     assert "precision must be 'half' or 'single', got 'double'" in line
+
+
+def test_a_sweep_into_a_single_page_is_refused(run, tmp_path, capfd):
+    best, last = (f"{run}/checkpoints/{name}.ckpt" for name in ("best", "last"))
+    overrides = (f"ckpt_path={best},{last}", f"output={tmp_path}/page.html", f"hydra.sweep.dir={tmp_path}/sweep", "-m")
+    with pytest.raises(SystemExit):
+        call(explore.explore, *overrides)
+    assert "output is a single file, and -m writes several" in capfd.readouterr().out
+    assert not (tmp_path / "page.html").exists()

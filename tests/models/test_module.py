@@ -96,6 +96,12 @@ def test_lightnings_prediction_gives_the_reconstructions(tmp_path, digits):
     torch.testing.assert_close(predicted, expected)
 
 
+@pytest.mark.parametrize("loader", [[torch.zeros(2, 1, 28, 28)], [(torch.zeros(2, 1, 28, 28),)]])
+def test_a_batch_without_labels_is_named(tmp_path, loader):
+    with pytest.raises(ValueError, match=r"a batch must be \(images, labels\)"):
+        quiet_trainer(tmp_path).test(AutoencoderModule(), loader)
+
+
 def test_it_trains_on_loaders_passed_by_hand(tmp_path, digits):
     module = AutoencoderModule(latent_dim=2, hidden_dims=[8])
     trainer = quiet_trainer(tmp_path, max_epochs=1, limit_train_batches=20, enable_checkpointing=False)

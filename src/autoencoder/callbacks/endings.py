@@ -36,7 +36,7 @@ def noted_if_it_ends_early(
         known = {name: trainer.callback_metrics.get(name) for name in ("train/mse", "val/mse")}
         metrics = {
             "status": "interrupted",
-            "dataset": datamodule.dataset,
+            "dataset": datamodule.images.name,
             "seed": seed,
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
@@ -62,7 +62,10 @@ def _say_where_it_stopped(folder: RunFolder, trainer: Trainer) -> str:
 
 
 def why_it_ended(trainer: Trainer) -> str | None:
-    """Names and logs the callback that ended a fit before its last epoch, and why; None if there is none."""
+    """Names and logs what ended a fit before its last epoch, and why; None if nothing did."""
+    if trainer.global_step == 0:
+        log.warning("no step was trained: the metrics are of the initial weights")
+        return "no step was trained"
     if not trainer.should_stop:
         return None
     reasons = []

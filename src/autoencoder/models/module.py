@@ -60,6 +60,19 @@ def model_name(model: type[LightningModule]) -> str:
     return model.__name__ if model is AutoencoderModule else f"{model.__module__}.{model.__qualname__}"
 
 
+def images_of(batch: Batch) -> Tensor:
+    """The images of a batch (images, labels).
+
+    Raises: ValueError for a batch of another kind.
+    """
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise ValueError(
+            "a batch must be (images, labels), as those of the data module or of DataLoader(TensorDataset(images, "
+            f"labels)), got {type(batch).__name__}"
+        )
+    return batch[0]
+
+
 class AutoencoderModule(LightningModule):
     """A fully-connected autoencoder, trained on the mean squared error of its reconstructions.
 
@@ -153,7 +166,7 @@ class AutoencoderModule(LightningModule):
 
         `train/mse` is the epoch's mean of these, so the weights change while it is measured.
         """
-        images, _ = batch
+        images = images_of(batch)
         loss = mse_loss(self(images), images)
         # Summed here and logged once per epoch, since `self.log` in every step takes up to a third of the step.
         self.train_loss_sum.add_(loss.detach(), alpha=len(images))
@@ -199,7 +212,7 @@ class AutoencoderModule(LightningModule):
         return dict(self.measured)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        images, _ = batch
+        images = images_of(batch)
         self.val_error.update(self(images), images)
 
     def on_validation_epoch_end(self) -> None:
@@ -211,7 +224,7 @@ class AutoencoderModule(LightningModule):
             self.measured["val/mse"] = mse
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        images, _ = batch
+        images = images_of(batch)
         self.test_error.update(self(images), images)
 
     def on_test_epoch_end(self) -> None:
@@ -221,7 +234,7 @@ class AutoencoderModule(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The reconstructions of a batch, [B, C, H, W] in [-1, 1]."""
-        images, _ = batch
+        images = images_of(batch)
         reconstructions: Tensor = self(images)
         return reconstructions
 
