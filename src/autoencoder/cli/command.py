@@ -14,7 +14,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.cli.errors import one_line_errors, removed_if_refused
-from autoencoder.cli.process import short_process
+from autoencoder.cli.process import options_first, short_process
+from autoencoder.paths import expand_homes
 from autoencoder.runs.processes import folder_overrides
 
 
@@ -46,9 +47,11 @@ class Command:
 
     def main(self) -> None:
         """Runs the command and ends the process; reports the user's mistakes in one line."""
-        with short_process(), one_line_errors():
-            sys.argv[1:1] = folder_overrides()
-            self()
+        with short_process():
+            sys.argv[1:] = expand_homes(options_first(sys.argv[1:]))
+            with one_line_errors():
+                sys.argv[1:1] = folder_overrides()
+                self()
 
     def __call__(self) -> None:
         """Runs the command in `sys.argv`."""

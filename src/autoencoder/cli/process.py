@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from autoencoder.cli.errors import EarlyStop, missing_group
-from autoencoder.paths import expand_homes
 
 OPTIONS = (  # Hydra's
     *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--info"),
@@ -46,7 +45,6 @@ def short_process() -> Iterator[None]:
     logging.raiseExceptions = False  # no traceback for each line that a closed console refuses
     write_in_any_encoding()
     outlive_readers()
-    sys.argv[1:] = expand_homes(options_first(sys.argv[1:]))
     EarlyStop.watch()
     gc.disable()
     atexit.register(leave)
