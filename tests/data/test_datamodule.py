@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import write_dataset
+from conftest import call, read_metrics, run_evaluate, run_train, write_dataset
 
+import train
 from autoencoder import ImageDataModule
 from autoencoder.data import datamodule as datamodule_file
 from autoencoder.data import sources
 from autoencoder.data.images import fingerprint_of
 from autoencoder.data.sources import LoadedImages, load_images
 from autoencoder.errors import InputError
+from autoencoder.runs.checkpoints import restore
 
 
 @pytest.fixture
@@ -246,3 +248,25 @@ def test_settings_stay_as_they_were_given_where_the_fallback_is_used(tmp_path, m
     assert (data.images.name, len(data.images.val)) == ("mnist_5k", 500)
     assert (data.dataset, data.val_size) == ("mnist", 2_000)
     assert (data.state_dict()["dataset"], data.state_dict()["val_size"]) == ("mnist_5k", 500)
+
+
+def test_another_set_in_mnists_format_is_settings_alone(tmp_path):
+    """Trained, evaluated and resumed under its own name, title and classes."""
+    write_dataset(tmp_path / "data" / "KMNIST" / "raw")
+    settings = ("data=kmnist", f"data.data_dir={tmp_path}/data", "trainer.max_epochs=1", "model.hidden_dims=[8]")
+    run = tmp_path / "run"
+    assert run_train(run, *settings)["dataset"] == "kmnist"
+    again = run_evaluate(tmp_path / "again", f"ckpt_path={run}/checkpoints/best.ckpt", "metrics=[mse]")
+    assert (again["dataset"], again["test_size"]) == ("kmnist", 20)
+    assert (tmp_path / "again" / "report.md").read_text(encoding="utf-8").startswith("# KMNIST, 32 latent")
+    call(train.train, f"resume={run}", "trainer.max_epochs=2")
+    assert read_metrics(run)["epochs"] == 2
+    assert restore(run / "checkpoints" / "best.ckpt")[1].images.class_name(1) == "ki"
+
+
+def test_a_set_that_torchvision_does_not_know_must_be_there(tmp_path):
+    data = ImageDataModule("mine", tmp_path, folder="Mine")
+    with pytest.raises(InputError, match=r"Mine is neither in .* nor to be downloaded \(torchvision has no data"):
+        data.setup()
+    write_dataset(tmp_path / "Mine" / "raw")
+    assert (data.images.name, data.images.title) == ("mine", "mine")

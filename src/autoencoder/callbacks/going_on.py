@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from autoencoder.callbacks.checkpoints import BestAndLast, ends_in_cut_epoch
 from autoencoder.data.datamodule import ImageDataModule
-from autoencoder.data.sources import DOWNLOADED, FOLDERS, TITLES, folder_with_files
+from autoencoder.data.sources import DOWNLOADED, TITLES, folder_with_files, idx_folder
 from autoencoder.errors import InputError
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.runs.checkpoints import read_checkpoint
@@ -103,13 +103,14 @@ def data_of_run(checkpoint: Mapping[str, Any], data: Mapping[str, Any]) -> dict[
     Raises: InputError if its images are in neither folder, and their number is not that of a download.
     """
     trained, run_had = checkpoint["ImageDataModule"], checkpoint.get("datamodule_hyper_parameters", {})
-    if "data_dir" not in data or trained["dataset"] not in TITLES:  # the user's own data module
+    name = idx_folder(trained["dataset"], data.get("folder"))
+    if "data_dir" not in data or (name is None and trained["dataset"] not in TITLES):  # the user's own data module
         return dict(data)
     settings = {**data, "offline_fallback": False, "dataset": trained["dataset"], "val_size": trained["val_size"]}
-    if trained["dataset"] not in FOLDERS:
+    if name is None:
         return settings
     folders = list(dict.fromkeys([str(data["data_dir"]), run_had.get("data_dir", str(data["data_dir"]))]))
-    if found := folder_with_files(trained["dataset"], folders):
+    if found := folder_with_files(name, folders):
         return settings | {"data_dir": found}
     if trained.get("train_images", DOWNLOADED) != DOWNLOADED:
         raise InputError(

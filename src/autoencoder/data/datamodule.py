@@ -1,7 +1,8 @@
 """ImageDataModule, the LightningDataModule: splits the images and deals them as batches in [-1, 1]."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from autoencoder.data.batches import EpochOrder, FixedOrder, ImageBatches
 from autoencoder.data.images import EVAL_BATCH_SIZE, VAL_SIZE, Array, ImageSet, Split, check_arrays, split_images
-from autoencoder.data.sources import FOLDERS, load_images
+from autoencoder.data.sources import TITLES, idx_folder, load_images
 from autoencoder.errors import InputError
 from autoencoder.limits import Count, Seed, Text, checked
 from autoencoder.paths import absolute
@@ -24,13 +25,18 @@ class ImageDataModule(LightningDataModule):
     For images that you already have as tensors or arrays, use `ImageDataModule.from_arrays`.
 
     Args:
-        dataset: `mnist` and `fashion_mnist` (60,000 and 10,000 images), or `mnist_5k` (4,500 and 500).
+        dataset: `mnist` and `fashion_mnist` (60,000 and 10,000 images), `mnist_5k` (4,500 and 500), or any name with
+            `folder`.
         data_dir: folder with the IDX files, in torchvision's layout or directly in it; downloads go there.
         batch_size: training images per step and device.
         val_size: images taken from the training images for validation, 0 to train on all of them; None for 5,000,
             or a ninth of a set of fewer than 45,000 (500 of `mnist_5k`).
         seed: of the order in which images are dealt; the split does not depend on it.
         offline_fallback: if MNIST is not available, warn and use `mnist_5k` (validation: 500 images, or 0).
+        folder: for any other data set in MNIST's format: torchvision's class, `KMNIST`, which downloads it, and the
+            folder of its files in `data_dir`; without such a class the files must be there.
+        title: the data set's name for people; None for `dataset`, or the usual name of a known one.
+        class_names: the name of each class by label; none for the labels themselves.
     Raises:
         ValueError: for an argument of a wrong type or out of range.
     """
@@ -38,14 +44,24 @@ class ImageDataModule(LightningDataModule):
     @checked
     def __init__(
         self,
-        dataset: Literal["mnist", "fashion_mnist", "mnist_5k"] = "mnist",
+        dataset: Text = "mnist",
         data_dir: Text | Path = "data",
         batch_size: Count = 128,
         val_size: Annotated[int, Field(ge=0, lt=60_000)] | None = None,
         seed: Seed = 0,
         offline_fallback: bool = True,
+        folder: Text | None = None,
+        title: Text | None = None,
+        class_names: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        if dataset not in TITLES and folder is None:
+            *names, last = (repr(name) for name in TITLES)
+            raise InputError(
+                f"data.dataset must be {', '.join(names)} or {last}, got {dataset!r}; any other set in MNIST's format "
+                "needs the name of its folder, data.folder"
+            )
+        class_names = list(class_names)
         data_dir = str(absolute(data_dir))  # a plain value for checkpoints, valid in any working directory
         self.save_hyperparameters(logger=False)
         self.dataset: str = dataset
@@ -54,6 +70,9 @@ class ImageDataModule(LightningDataModule):
         self.val_size = val_size
         self.seed = seed
         self.offline_fallback = offline_fallback
+        self.folder = folder
+        self.title = title
+        self.class_names = class_names
         self._images: ImageSet | None = None
         self._train_batches: ImageBatches | None = None
         self._position: dict[str, int] | None = None  # in the epoch, for a resumed run
@@ -117,10 +136,10 @@ class ImageDataModule(LightningDataModule):
         self._expected = state_dict
 
     def _load(self) -> ImageSet:
-        loaded, val_size = load_images(self.dataset, self.data_dir, self.offline_fallback), self.val_size
+        loaded, val_size = load_images(self.dataset, self.data_dir, self.offline_fallback, self.folder), self.val_size
         if loaded.name != self.dataset:  # the fallback, which has fewer images
             val_size = min(VAL_SIZE if val_size is None else val_size, MNIST_5K_VAL_SIZE)
-        images = split_images(loaded, val_size)
+        images = split_images(loaded, val_size, self.title, self.class_names)
         if self._expected:
             self._check_images(images, self._expected)
         return images
@@ -203,7 +222,7 @@ class ImageDataModule(LightningDataModule):
         if trained["dataset"] != images.name or "fingerprint" not in trained:  # a checkpoint of an older version
             return
         if images.fingerprint != trained["fingerprint"]:
-            place = self.data_dir if images.name in FOLDERS else images.title
+            place = self.data_dir if idx_folder(images.name, self.folder) else images.title
             raise InputError(
                 f"{place} has other images than the checkpoint was trained on: {len(images.train) + len(images.val):,} "
                 f"training and {len(images.test):,} test images (fingerprint {images.fingerprint}) where it had "

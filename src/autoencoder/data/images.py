@@ -1,6 +1,6 @@
 """ImageSet: an immutable data set in memory, divided into splits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 from zlib import crc32
@@ -94,10 +94,14 @@ class ImageSet:
         return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))
 
 
-def split_images(loaded: LoadedImages, val_size: int | None = None) -> ImageSet:
+def split_images(
+    loaded: LoadedImages, val_size: int | None = None, title: str | None = None, class_names: Sequence[str] = ()
+) -> ImageSet:
     """Splits the training images with a fixed seed; those of `mnist_5k` are already stratified and cut in order.
 
-    Args: val_size, images for validation; None for 5,000, or a ninth of a set of fewer than 45,000.
+    Args:
+        val_size: images for validation; None for 5,000, or a ninth of a set of fewer than 45,000.
+        title, class_names: as for `ImageDataModule`.
     Raises: InputError if no training images are left.
     """
     count = len(loaded.train_images)
@@ -113,8 +117,8 @@ def split_images(loaded: LoadedImages, val_size: int | None = None) -> ImageSet:
     train, val = order.split([count - val_size, val_size])
     return ImageSet(
         loaded.name,
-        TITLES.get(loaded.name, loaded.name),
-        CLASS_NAMES.get(loaded.name, ()),
+        title or TITLES.get(loaded.name, loaded.name),
+        tuple(class_names) or CLASS_NAMES.get(loaded.name, ()),
         Split(loaded.train_images[train], loaded.train_labels[train]),
         Split(loaded.train_images[val], loaded.train_labels[val]),
         Split(loaded.test_images, loaded.test_labels),

