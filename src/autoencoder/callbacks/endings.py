@@ -63,18 +63,17 @@ def _say_where_it_stopped(folder: RunFolder, trainer: Trainer) -> str:
 
 def why_it_ended(trainer: Trainer) -> str | None:
     """Names and logs what ended a fit before its last epoch, and why; None if nothing did."""
+    reasons = []
+    if trainer.should_stop:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
+            if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
+                reasons.append(f"EarlyStopping: {callback.stopping_reason_message}")
+            elif isinstance(callback, Timer):
+                left = callback.time_remaining()
+                reasons += ["its time is up"] if left is not None and left <= 0 else []
+        reasons = reasons or ["a callback told it to stop"]
+        log.info("ended in epoch %d: %s", trainer.current_epoch, "; ".join(reasons))
     if trainer.global_step == 0:
         log.warning("no step was trained: the metrics are of the initial weights")
-        return "no step was trained"
-    if not trainer.should_stop:
-        return None
-    reasons = []
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
-        if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
-            reasons.append(f"EarlyStopping: {callback.stopping_reason_message}")
-        elif isinstance(callback, Timer):
-            left = callback.time_remaining()
-            reasons += ["its time is up"] if left is not None and left <= 0 else []
-    reason = "; ".join(reasons) or "a callback told it to stop"
-    log.info("ended in epoch %d: %s", trainer.current_epoch, reason)
-    return reason
+        reasons.append("no step was trained")
+    return "; ".join(reasons) or None
