@@ -8,7 +8,10 @@ from conftest import QUICK, read_metrics, refuse_here, run_evaluate, run_train
 
 import evaluate
 from autoencoder.evaluation.evaluate import QUICK as QUICK_METRICS
+from autoencoder.metrics import METRICS
 from autoencoder.pictures.save import FIGURES
+
+LATENTS = [name for name, metric in METRICS.items() if metric.group == "latents"]
 
 RUN_METRICS = (
     "train/mse",
@@ -55,7 +58,7 @@ def test_a_shorter_list_measures_less(run, tmp_path):
     path = run / "checkpoints" / "best.ckpt"
     metrics = run_evaluate(tmp_path, f"ckpt_path={path}", "metrics=[latents]", "figures=false")
     assert {name for name in metrics if "/" in name} == {
-        f"{prefix}{name}" for prefix in ("test/", "pca/test_") for name in ("dead_dimensions", "effective_rank")
+        f"{prefix}{name}" for prefix in ("test/", "pca/test_") for name in LATENTS
     }
     files = {file.name for file in tmp_path.iterdir()}
     assert files == {"metrics.json", "report.md", "evaluate.log", ".hydra"}

@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import train
 from autoencoder import AutoencoderModule
+from autoencoder.evaluation.evaluate import QUICK as MEASURED
 from autoencoder.pictures.save import FIGURES
 
 METRICS = {
@@ -28,8 +29,8 @@ METRICS = {
         "epochs",
         "steps",
     ),
-    *("train/mse", "val/mse", "test/mse", "test/sse", "test/psnr", "test/ssim"),
-    *("pca/test_mse", "pca/test_sse", "pca/test_psnr", "pca/test_ssim"),
+    *("train/mse", "val/mse"),
+    *(f"{prefix}{name}" for prefix in ("test/", "pca/test_") for name in MEASURED),
     *("fit_seconds", "images_per_second", "device", "precision", "torch_version", "lightning_version", "git_commit"),
 }
 

@@ -45,7 +45,7 @@ def pixels(event) -> np.ndarray:
 
 def test_each_picture_is_there_at_its_epochs_in_its_size_and_not_blank(run):
     events = read_events(run)
-    assert set(events.Tags()["images"]) == set(SIZES)
+    assert set(events.Tags()["images"]) >= set(SIZES)
     for tag, size in SIZES.items():
         pictures = events.Images(tag)
         assert [picture.step for picture in pictures] == [0, 1, 2, 3]
@@ -79,7 +79,7 @@ def test_the_worst_picture_is_worse_than_the_median_one(run):
 def test_scalars_and_histograms_of_each_dimension_and_class(run):
     events = read_events(run)
     assert set(events.Tags()["scalars"]) >= SCALARS
-    assert set(events.Tags()["histograms"]) == {f"latents/{dimension:02d}" for dimension in range(8)}
+    assert set(events.Tags()["histograms"]) >= {f"latents/{dimension:02d}" for dimension in range(8)}
     histograms = events.Histograms("latents/00")
     assert [histogram.step for histogram in histograms] == [0, 1, 2, 3]
     last = histograms[-1].histogram_value

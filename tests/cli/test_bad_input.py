@@ -12,6 +12,7 @@ import train
 from autoencoder.cli.errors import explain
 from autoencoder.data.sources import TITLES
 from autoencoder.errors import InputError
+from autoencoder.metrics import GROUPS
 from autoencoder.runs.checkpoints import read_checkpoint
 
 SETS = [repr(name) for name in TITLES]
@@ -139,7 +140,7 @@ def test_a_checkpoint_that_is_not_there(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("metrics=[mse,fid]", "metrics must be 'mse', 'sse', 'psnr', 'ssim', 'knn', 'probe', 'latents' or 'per_class'"),
+        ("metrics=[mse,fid]", f"metrics must be {', '.join(map(repr, GROUPS[:-1]))} or {GROUPS[-1]!r}, got"),
         ("metrics=mse", "metrics must be a list: [mse], got 'mse'"),
         ("projection=mds", "projection must be 'tsne', 'pca' or 'umap', got 'mds'"),
         ("trainer.devices=2", "; trainer is a setting of train.py, here the checkpoint brings its own"),

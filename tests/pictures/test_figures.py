@@ -34,9 +34,7 @@ def model(run):
 def drawn(model, run) -> dict[str, Figure]:
     """Every figure, each drawn by the one function that a notebook would call."""
     history = read_history(run / "history.csv")
-    return {
-        name: getattr(pictures, f"draw_{name}")(model, *((history,) if name == "loss_curves" else ())) for name in NAMES
-    }
+    return {name: FIGURES[name](model, *((history,) if name == "loss_curves" else ())) for name in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +62,7 @@ def test_no_text_lies_over_another_or_beyond_the_page(name, drawn):
 @pytest.mark.parametrize("name", ["reconstructions", "interpolations", "class_errors", "latent_map"])
 def test_long_names_of_classes_have_their_place(name, model):
     images = dataclasses.replace(model.images, class_names=CLASS_NAMES["fashion_mnist"])
-    figure = getattr(pictures, f"draw_{name}")(Outputs(model.model, images))
+    figure = FIGURES[name](Outputs(model.model, images))
     check_texts(figure)
     assert any("T-shirt/top" in text.get_text() for text in figure.findobj(Text))
 
