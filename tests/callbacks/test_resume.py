@@ -287,6 +287,16 @@ def test_a_save_that_breaks_leaves_the_former_checkpoints_whole(tmp_path):
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
+@pytest.mark.filterwarnings("ignore:SWA is currently only supported", "ignore:Swapping scheduler")
+def test_averaged_weights_of_a_run_stopped_within_an_epoch_are_said_to_differ(tmp_path):
+    swa = "+callbacks.swa={_target_: lightning.pytorch.callbacks.StochasticWeightAveraging, swa_lrs: 0.01}"
+    for name, more in (("swa", (swa,)), ("plain", ())):
+        stop_at(tmp_path / name, 60, *STUDY, *LIGHT, *more)
+        call(train.train, f"resume={tmp_path / name}", "~callbacks.stopper")
+        log = (tmp_path / name / "train.log").read_text(encoding="utf-8")
+        assert ("stopped within an epoch: the weights will differ" in log) == (name == "swa")
+
+
 def test_a_stopped_run_on_the_fallback_says_which_images_it_had(tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError("no network")
