@@ -47,6 +47,7 @@ def test_a_run_in_a_terminal_moves_a_bar_below_its_lines_and_says_nothing_else(t
     assert all(len(line) <= 80 for line in rest if tmp_path.name not in line)  # a test's folder has a long name
 
 
+@pytest.mark.slow
 def test_a_run_elsewhere_prints_plain_lines_and_nothing_else(tmp_path):
     result = command("src/train.py", *QUICK, f"hydra.run.dir={tmp_path}", PYTHONWARNINGS="default")
     lines = result.stdout.splitlines()
@@ -54,6 +55,7 @@ def test_a_run_elsewhere_prints_plain_lines_and_nothing_else(tmp_path):
     assert "\x1b" not in result.stdout and result.stderr == ""
 
 
+@pytest.mark.slow
 def test_what_lightning_is_asked_for_is_heard_once(tmp_path):
     result = command("src/train.py", *QUICK, "+trainer.profiler=simple", f"hydra.run.dir={tmp_path}")
     assert result.returncode == 0 and result.stderr == ""

@@ -306,6 +306,7 @@ def test_a_stopped_run_on_the_fallback_says_which_images_it_had(tmp_path, monkey
     assert read_metrics(tmp_path / "run")["dataset"] == "mnist_5k"
 
 
+@pytest.mark.slow
 def test_two_runs_into_one_folder_the_second_is_refused(tmp_path):
     arguments = [sys.executable, "src/train.py", "experiment=quick", "trainer.max_epochs=10000", "callbacks=light"]
     process = subprocess.Popen(

@@ -8,6 +8,8 @@ import pytest
 import torch
 from conftest import QUICK, ROOT, command, refuse, refuse_here, write_dataset
 
+import evaluate
+import explore
 import train
 from autoencoder.cli.errors import explain
 from autoencoder.data.sources import TITLES
@@ -202,11 +204,14 @@ def test_a_gpu_where_there_is_none(tmp_path):
     assert "trainer.accelerator=gpu: this machine has no GPU" in line and "trainer=cpu" in line
 
 
-@pytest.mark.parametrize("script", ["src/evaluate.py", "src/explore.py"])
-def test_a_checkpoint_is_not_measured_on_a_gpu_that_is_not_there(run, tmp_path, script):
-    settings = (f"ckpt_path={run}/checkpoints/best.ckpt", "device=gpu", f"paths.log_dir={tmp_path}")
-    line = refuse(script, *settings, CUDA_VISIBLE_DEVICES="")
-    assert line == "error: device=gpu: this machine has no GPU that torch can use; take device=auto or device=cpu"
+@pytest.mark.parametrize("main", [evaluate.evaluate, explore.explore])
+def test_a_checkpoint_is_not_measured_on_a_gpu_that_is_not_there(run, tmp_path, capfd, monkeypatch, main):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    settings = (f"ckpt_path={run}/checkpoints/best.ckpt", "device=gpu", f"hydra.run.dir={tmp_path}/out")
+    line = refuse_here(main, capfd, *settings)
+    assert line.endswith(
+        "error: device=gpu: this machine has no GPU that torch can use; take device=auto or device=cpu"
+    )
 
 
 def test_a_folder_that_cannot_be_one(tmp_path):

@@ -58,7 +58,7 @@ LEFT_OUT = {
     "one_test_image": {"latents"},
     "one_of_each": {"knn", "probe", "latents"},
 }
-FAST = ("too_small_for_ssim", "one_of_each")
+FAST = ("one_of_each",)
 SETTINGS = ("trainer.max_epochs=1", "model.latent_dim=4", "model.hidden_dims=[8]", "figures=true", "explorer=true")
 
 

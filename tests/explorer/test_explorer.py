@@ -437,6 +437,7 @@ def test_weights_that_half_cannot_hold(digits):
     assert network_data(module, images, "single")
 
 
+@pytest.mark.slow
 def test_the_command_writes_into_the_run_or_elsewhere(run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)

@@ -59,6 +59,7 @@ def test_random_numbers_are_as_before_when_a_view_fails():
     assert torch.equal(torch.rand(1), expected) and module.training
 
 
+@pytest.mark.slow
 def test_pictures_that_fail_are_missing_and_the_rest_is_there(tmp_path, monkeypatch):
     def fail(*arguments, **settings):
         raise OSError("no space left")
