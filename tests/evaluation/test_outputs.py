@@ -125,3 +125,14 @@ def test_what_a_notebook_gets_wrong_is_named(module, make, message):
     data = ImageDataModule("mnist_5k", val_size=0)
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         make(module, data)
+
+
+def test_a_pass_that_fails_halfway_leaves_nothing_half_done(module, digits, monkeypatch):
+    outputs, decode = Outputs(module, digits.images, "train"), module.decode
+    calls = iter([decode, None])
+    monkeypatch.setattr(module, "decode", lambda latents: next(calls)(latents))
+    with pytest.raises(TypeError):
+        _ = outputs.errors
+    monkeypatch.setattr(module, "decode", decode)
+    expected = Outputs(module, digits.images, "train")
+    assert torch.equal(outputs.latents, expected.latents) and torch.equal(outputs.errors, expected.errors)

@@ -5,8 +5,7 @@ from typing import get_args
 import pytest
 import torch
 
-from autoencoder.explorer.page import metric_rows
-from autoencoder.metrics import GROUPS, METRICS, MetricName
+from autoencoder.metrics import GROUPS, METRICS, MetricName, metric_rows
 from autoencoder.metrics.classes import Latents
 from autoencoder.runs.report import _test_table
 from autoencoder.runs.report_card import format_report

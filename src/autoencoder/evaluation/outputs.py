@@ -140,22 +140,25 @@ class Outputs:
 
     def _pass(self, *names: str) -> None:
         """Passes the images through the model, batch by batch; the encoder runs only the first time."""
-        known, functions = self._latents, {name: METRICS[name].function for name in names}
+        known, encoded = self._latents, torch.empty(0)
+        functions = {name: METRICS[name].function for name in names}
         values = {name: torch.empty(len(self)) for name in names}
         with evaluating(self.model):
             for start, (images, _) in zip(range(0, len(self), EVAL_BATCH_SIZE), self.split.batches(), strict=True):
                 batch = slice(start, start + len(images))
                 if known is None:
                     latents = self.model.encode(images.to(self._dtype))
-                    if self._latents is None:
-                        self._latents = torch.empty(len(self), latents.shape[1])
-                    self._latents[batch] = latents.float()
+                    if not start:
+                        encoded = torch.empty(len(self), latents.shape[1])
+                    encoded[batch] = latents.float()
                 else:
                     latents = known[batch].to(images.device, self._dtype)
                 if functions:
                     reconstructions = self.model.decode(latents).float()
                     for name, function in functions.items():
                         values[name][batch] = function(reconstructions, images)
+        # Kept only now: after a pass that failed halfway nothing is known.
+        self._latents = encoded if known is None else known
         self._scores |= values
 
 

@@ -18,7 +18,7 @@ from autoencoder.evaluation import Projection
 from autoencoder.evaluation.outputs import Outputs
 from autoencoder.evaluation.projection import MAP_IMAGES, spread_evenly
 from autoencoder.explorer import Precision
-from autoencoder.metrics import METRICS, MODELS, formatted, measured_in
+from autoencoder.metrics import metric_rows
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.models.networks import MLPAutoencoder
 from autoencoder.pictures.panels import to_pixels
@@ -183,13 +183,6 @@ def _maps(outputs: Outputs, chosen: Tensor) -> list[dict[str, Any]]:
 
 def _class(label: int, outputs: Outputs) -> dict[str, str]:
     return {"name": outputs.images.class_name(label), "color": CLASS_COLORS[label % len(CLASS_COLORS)]}
-
-
-def metric_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
-    """The table of test metrics, header first; a row has a label and one cell per model. Empty without metrics."""
-    names, prefixes = measured_in(metrics)
-    rows = [[METRICS[name].label, *(formatted(metrics, prefix, name) for prefix in prefixes)] for name in names]
-    return [["test images", *(MODELS[prefix] for prefix in prefixes)], *rows] if rows else []
 
 
 def _facts(metrics: Mapping[str, Any]) -> list[str]:

@@ -58,6 +58,13 @@ def measured_in(metrics: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     return names, [prefix for prefix in MODELS if any(f"{prefix}{name}" in metrics for name in names)]
 
 
+def metric_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
+    """The table of test metrics, header first; a row has a label and one cell per model. Empty without metrics."""
+    names, prefixes = measured_in(metrics)
+    rows = [[METRICS[name].label, *(formatted(metrics, prefix, name) for prefix in prefixes)] for name in names]
+    return [["test images", *(MODELS[prefix] for prefix in prefixes)], *rows] if rows else []
+
+
 def formatted(metrics: Mapping[str, Any], prefix: str, name: str) -> str:
     """A value of a run's metrics, formatted with the digits of its row; empty if there is none."""
     value = metrics.get(f"{prefix}{name}")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoencoder.metrics import METRICS, MODELS, formatted, measured_in
+from autoencoder.metrics import METRICS, metric_rows
 
 
 def format_report(metrics: Mapping[str, Any], title: str) -> str:
@@ -21,10 +21,9 @@ def format_report(metrics: Mapping[str, Any], title: str) -> str:
         parts.append(f"{metrics['changes']}.")
     if "ended_early" in metrics:
         parts.append(f"Training ended early: {metrics['ended_early']}")
-    names, prefixes = measured_in(metrics)
-    rows = [[METRICS[name].label, *(formatted(metrics, prefix, name) for prefix in prefixes)] for name in names]
-    if rows:
-        parts.append(_table(["", *(MODELS[prefix] for prefix in prefixes)], rows))
+    if table := metric_rows(metrics):
+        (_, *models), *rows = table
+        parts.append(_table(["", *models], rows))
     parts += _class_table(metrics)
     return "\n\n".join(parts) + "\n"
 
