@@ -1,4 +1,4 @@
-"""A notebook does what a command does: the README's lines run as they stand, images at hand are data like any."""
+"""A notebook does what a command does: the lines of docs/notebook.md run as they stand, images at hand are data like any."""
 
 import re
 
@@ -22,8 +22,10 @@ from autoencoder.pictures.save import save_figures
 from autoencoder.runs.checkpoints import restore
 
 
-def test_the_python_block_of_the_readme(run, tmp_path, monkeypatch):
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL).group(1)
+def test_the_python_block_of_the_notebook_page(run, tmp_path, monkeypatch):
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs/notebook.md").read_text(encoding="utf-8"), re.DOTALL).group(
+        1
+    )
     code = code.replace("RUN/", f"{run}/").replace("ImageDataModule()", "ImageDataModule('mnist_5k')")
     code = code.replace("max_epochs=3", "max_epochs=1, accelerator='cpu', logger=False, log_every_n_steps=1")
     monkeypatch.chdir(tmp_path)
