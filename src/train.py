@@ -52,6 +52,7 @@ def train(
     from autoencoder.callbacks.final_weights import keep_final
     from autoencoder.callbacks.fit_clock import FitClock
     from autoencoder.callbacks.going_on import check_goes_on, data_of_run, read_last, start_from
+    from autoencoder.callbacks.resumed_epoch import ResumedEpoch
     from autoencoder.callbacks.stopping import StopBetweenSteps
     from autoencoder.callbacks.views import Views
     from autoencoder.cli.config_check import with_image_shape
@@ -97,7 +98,7 @@ def train(
     plugins = trainer.get("plugins") or []
     fitter: Trainer = build(
         {name: value for name, value in trainer.items() if name != "plugins"},
-        callbacks=[recorder, clock, *of_kind("callbacks", looking, Callback), stop],
+        callbacks=[recorder, clock, ResumedEpoch(), *of_kind("callbacks", looking, Callback), stop],
         logger=of_kind("logger", loggers, Logger),
         plugins=[WholeFiles(), *build(plugins if isinstance(plugins, list) else [plugins])],
     )

@@ -288,13 +288,17 @@ def test_a_save_that_breaks_leaves_the_former_checkpoints_whole(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:SWA is currently only supported", "ignore:Swapping scheduler")
-def test_averaged_weights_of_a_run_stopped_within_an_epoch_are_said_to_differ(tmp_path):
-    swa = "+callbacks.swa={_target_: lightning.pytorch.callbacks.StochasticWeightAveraging, swa_lrs: 0.01}"
-    for name, more in (("swa", (swa,)), ("plain", ())):
-        stop_at(tmp_path / name, 60, *STUDY, *LIGHT, *more)
-        call(train.train, f"resume={tmp_path / name}", "~callbacks.stopper")
-        log = (tmp_path / name / "train.log").read_text(encoding="utf-8")
-        assert ("stopped within an epoch: the weights will differ" in log) == (name == "swa")
+@pytest.mark.parametrize("step", [60, 130, 200])  # within each epoch: before, at and after the start of averaging
+def test_averaged_weights_are_those_of_a_run_never_stopped(step, tmp_path):
+    swa = (
+        "+callbacks.swa={_target_: lightning.pytorch.callbacks.StochasticWeightAveraging, swa_lrs: 0.01, "
+        "swa_epoch_start: 2}"
+    )
+    settings = (*STUDY, *LIGHT, "trainer.max_epochs=4", "data.batch_size=64", swa)
+    run_train(tmp_path / "whole", *settings)
+    stop_at(tmp_path / "stopped", step, *settings)
+    call(train.train, f"resume={tmp_path / 'stopped'}", "~callbacks.stopper")
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
 def test_a_stopped_run_on_the_fallback_says_which_images_it_had(tmp_path, monkeypatch):

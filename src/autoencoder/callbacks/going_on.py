@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import StochasticWeightAveraging, Timer
+from lightning.pytorch.callbacks import Timer
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -80,11 +80,6 @@ def check_goes_on(
             raise InputError(f"the run has finished with {key}={limit}, and nothing is left to train: set more")
     states = checkpoint.get("callbacks", {})
     _check_time_is_left(states, trainer)
-    averages = any(isinstance(callback, StochasticWeightAveraging) for callback in callbacks.values())
-    if averages and epochs["started"] > epochs["processed"]:  # Lightning then moves its schedule an epoch late
-        log.warning(
-            "StochasticWeightAveraging, stopped within an epoch: the weights will differ from an unstopped run's"
-        )
     for key in changed:
         group, name, setting = (*key.split("."), "", "")[:3]
         state = states.get(callbacks[name].state_key, {}) if group == "callbacks" and name in callbacks else {}
