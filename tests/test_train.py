@@ -103,6 +103,7 @@ def test_tensorboard_has_scalars_pictures_and_hyperparameters(run):
     assert any(tag.startswith("_hparams_") for tag in accumulator.summary_metadata)
 
 
+@pytest.mark.slow
 def test_checkpoints_load_in_a_bare_python_from_any_folder(run, tmp_path):
     code = (
         "import sys, torch; from autoencoder import AutoencoderModule\n"

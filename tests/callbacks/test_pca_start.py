@@ -46,6 +46,7 @@ def test_with_noise_it_is_better_than_random_weights(digits, images):
     assert Outputs(module, digits.images).errors.mean() < before / 3
 
 
+@pytest.mark.slow
 def test_a_run_starts_lower_and_a_resumed_run_does_not_start_again(tmp_path):
     plain = run_train(tmp_path / "plain", *QUICK)
     started = run_train(tmp_path / "pca", *QUICK, START)

@@ -33,6 +33,7 @@ def terminal_lines(*arguments: str) -> list[str]:
     return [line for line in re.split(r"[\r\n]|\x1b\[[0-9;?]*[A-Za-z]", coloured) if line.strip()]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore:This process .* is multi-threaded:DeprecationWarning"
 )  # the child only starts another

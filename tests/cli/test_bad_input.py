@@ -228,6 +228,7 @@ def test_a_folder_that_holds_another_run(tmp_path, run):
     assert {path: path.read_bytes() for path in sorted(copy.rglob("*")) if path.is_file()} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -76,6 +76,7 @@ def test_a_signal_before_training_leaves_no_folder(tmp_path):
     assert process.returncode == 143 and not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line(tmp_path):
     command = [sys.executable, "src/train.py", *QUICK, "callbacks=light", f"hydra.run.dir={tmp_path}/new"]
     limited = ["bash", "-c", 'ulimit -f 1000; exec "$@"', "bash", *command]  # files of a megabyte at most

@@ -250,6 +250,7 @@ def test_settings_stay_as_they_were_given_where_the_fallback_is_used(tmp_path, m
     assert (data.state_dict()["dataset"], data.state_dict()["val_size"]) == ("mnist_5k", 500)
 
 
+@pytest.mark.slow
 def test_another_set_in_mnists_format_is_settings_alone(tmp_path):
     """Trained, evaluated and resumed under its own name, title and classes."""
     write_dataset(tmp_path / "data" / "KMNIST" / "raw")

@@ -90,6 +90,7 @@ def test_every_command_works_on(name, tmp_path, monkeypatch):
     assert {path.name for path in folder.rglob("*")} == set(FILES)
 
 
+@pytest.mark.slow
 def test_the_extremes_of_the_settings_on_few_images(tmp_path, monkeypatch):
     """A batch larger than the set, one validation image, more latent dimensions than images."""
     write_set(tmp_path / "data", train=30, test=5)

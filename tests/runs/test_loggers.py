@@ -21,6 +21,7 @@ def test_csv_holds_the_same_scalars(tmp_path):
     assert float(figure) == pytest.approx(read_metrics(tmp_path)["test/mse"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["wandb", "mlflow"])
 def test_a_logger_that_is_not_installed_is_one_line_that_says_what_to_do(package, tmp_path):
     if find_spec(package):
