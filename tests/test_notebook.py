@@ -1,4 +1,4 @@
-"""A notebook does what a command does: the lines of docs/notebook.md run as they stand, images at hand are data like any."""
+"""A notebook does what a command does: the lines of docs/notebook.md run, and arrays at hand are data like any."""
 
 import re
 
