@@ -120,12 +120,29 @@ class RunFolder:
         if self.path in _held:
             return
         self.make()
-        lock = FileLock(self.path / ".lock", blocking=False)
+        lock = FileLock(self.path / ".lock", timeout=1)  # a report holds it for a moment, to see whether a run does
         try:
             lock.acquire()
         except Timeout:
             raise InputError(f"another run is at work in {self.path}: wait for it, or name another folder") from None
         _held[self.path] = lock
+
+    def is_held(self) -> bool:
+        """Whether a run is using the folder at this moment, in this process or another."""
+        from filelock import FileLock, Timeout
+
+        if self.path in _held:
+            return True
+        path = self.path / ".lock"
+        if not path.is_file():
+            return False
+        try:
+            with FileLock(path, blocking=False):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # a folder that cannot be written to
+            return False
 
     def release(self) -> None:
         """Unlocks the folder."""
@@ -199,7 +216,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
 
     Args: two resolved configs, as plain values.
     """
-    old, new = dict(_counted(before)), dict(_counted(now))
+    old, new = counted(dict(flat(before))), counted(dict(flat(now)))
     keys = [*old, *(key for key in new if key not in old)]
     return {
         key: (old.get(key, ABSENT), new.get(key, ABSENT))
@@ -220,14 +237,25 @@ def check_changes(changes: Mapping[str, tuple[Any, Any]], folder: RunFolder) -> 
             )
 
 
-def _counted(settings: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+def flat(settings: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of nested groups with their full names, `model.latent_dim`."""
     for name, value in settings.items():
-        key = f"{path}{name}"
-        if key.startswith(UNCOUNTED):
-            continue
         if isinstance(value, Mapping):
-            looks = path == "callbacks." and str(value.get("_target_", "")).startswith(LOOKING)
-            if not looks:
-                yield from _counted(value, f"{key}.")
-        elif not (path == "callbacks." and value is None):  # a callback that is switched off
-            yield key, value
+            yield from flat(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
+
+
+def counted(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those settings, by full name, that affect a run's result."""
+    looking = tuple(
+        key.removesuffix("_target_")
+        for key, value in settings.items()
+        if key.startswith("callbacks.") and key.endswith("._target_") and str(value).startswith(LOOKING)
+    )
+    return {
+        key: value
+        for key, value in settings.items()
+        if not key.startswith((*UNCOUNTED, *looking))
+        and not (value is None and key.startswith("callbacks.") and key.count(".") == 1)  # a callback switched off
+    }
