@@ -45,7 +45,7 @@ class Job:
     error: str
 
     def value(self, key: str) -> Any:
-        """Its value of a setting; of a group that was not chosen by an override, the class it builds; None if absent."""
+        """Its value of a setting; of a group that no override chose, the class that it builds; None if absent."""
         given = dict(_assignments(self.overrides))
         if key in self.settings:
             return self.settings[key]
