@@ -17,6 +17,7 @@ from autoencoder.cli.signatures import Signature, any_signature, names_beside, s
 from autoencoder.cli.spelling import did_you_mean, dotted_keys
 from autoencoder.errors import InputError
 from autoencoder.limits import STRICT
+from autoencoder.runs.processes import is_job_of_sweep
 
 BUILT = ("model", "data", "optimizer", "scheduler", "trainer")  # groups with a single part, which has a `_target_`
 COLLECTIONS = ("callbacks", "logger", "views")  # groups of several parts; null switches one off
@@ -37,7 +38,8 @@ def check_config(config: Mapping[str, Any], function: Callable[..., Any], given:
     if HydraConfig.initialized() and "hydra" not in HydraConfig.get().runtime.choices:
         raise InputError(missing_group("hydra"))
     single = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN
-    if single and (sweep := HydraConfig.get().runtime.choices.get("sweep")):
+    is_alone = single and not config.get("resume") and not is_job_of_sweep()
+    if is_alone and (sweep := HydraConfig.get().runtime.choices.get("sweep")):
         raise InputError(f"sweep={sweep} is of several runs: add -m, or leave it out")
     known = list(dotted_keys(config))
     for name in own_keys.required:

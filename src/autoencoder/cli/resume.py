@@ -16,11 +16,16 @@ from autoencoder.cli.command import in_sweep
 from autoencoder.errors import InputError
 from autoencoder.paths import absolute, assignment, expand_home, quoted, shown
 from autoencoder.runs.folder import RunFolder, check_changes, differences, link, write_metrics, write_whole
+from autoencoder.runs.jobs import SWEEP_CONFIG, is_sweep
 from autoencoder.runs.processes import is_first_process
 
 log = logging.getLogger(__name__)
 
-KEPT_HYDRA_SETTINGS = "hydra.searchpath="  # the only hydra setting that resume takes over
+KEPT_HYDRA_SETTINGS = "hydra.searchpath="  # the only hydra setting that a resumed run takes over
+KEPT_SWEEP_SETTINGS = (
+    KEPT_HYDRA_SETTINGS,
+    *(f"hydra{mark}{part}" for mark in "/." for part in ("launcher", "sweeper")),
+)
 
 
 @dataclass(frozen=True)
@@ -134,8 +139,9 @@ def _former_record_kept(folder: RunFolder) -> Iterator[None]:
 def expand_resume(arguments: Sequence[str]) -> list[str]:
     """Expands `resume=RUN` in the command line to the run's own overrides and folder; other arguments follow.
 
+    `resume=SWEEP` becomes the command of that sweep.
     Args: arguments, of the command; returned unchanged if there is no `resume=`.
-    Raises: InputError if RUN is not the folder of a run, or in a sweep.
+    Raises: InputError if RUN is neither the folder of a run nor of a sweep.
     """
     named = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
     if named and not named[-1].strip("'\""):
@@ -143,40 +149,65 @@ def expand_resume(arguments: Sequence[str]) -> list[str]:
     if not named or named[-1] == "null":
         return list(arguments)
     given = named[-1].strip("'\"")
-    if {"-m", "--multirun"} & set(arguments):
-        raise InputError(f"resume={given} goes on with one run: leave out -m")
     folder = RunFolder(expand_home(given).resolve())
+    is_of_sweep = is_sweep(folder.path) and not folder.record.is_dir()
+    recorded, of_hydra = _sweep_overrides(folder) if is_of_sweep else _run_overrides(folder, given)
+    own_key = "hydra.sweep.dir" if is_of_sweep else "hydra.run.dir"
+    own_folder = f"{own_key}={quoted(str(folder.path))}"
+    several = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    if several and not is_of_sweep:
+        raise InputError(f"resume={given} goes on with one run: leave out -m")
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key == "ckpt_path" and value != "null":
+            raise InputError("resume goes on from the run's own last.ckpt: leave out ckpt_path, or resume")
+        elsewhere = key == own_key and value != quoted(str(folder.path)) and is_first_process()
+        if elsewhere and RunFolder(value.strip("'\"")).path != folder.path:
+            raise InputError(f"resume={given} goes on in the run's own folder: leave out {own_key}")
+    kept = [
+        override
+        for override in [*recorded, *of_hydra]
+        if _key(override) not in ("resume", "ckpt_path") and not any(_replaces(one, override) for one in arguments)
+    ]
+    expanded: list[str] = ["-m"] if is_of_sweep else []
+    for argument in arguments:
+        if argument.startswith("resume="):
+            expanded += [*kept, argument, own_folder]
+        elif not argument.startswith(f"{own_key}=") and argument not in several:
+            expanded.append(argument)
+    return expanded
+
+
+def _run_overrides(folder: RunFolder, given: str) -> tuple[list[str], list[str]]:
+    """The overrides of a run, and those of Hydra that it takes over.
+
+    Raises: InputError if `folder`, as `given` by the user, is not the folder of a run.
+    """
     overrides = folder.record / "overrides.yaml"
     if not overrides.is_file():
         raise InputError(
             f"resume={given} is not the folder of a run, it has no .hydra/overrides.yaml: "
             "name one such as logs/train/runs/<date_time>, or logs/train/latest"
         )
-    recorded = [str(override) for override in OmegaConf.load(overrides)]
     hydra = folder.record / "hydra.yaml"
-    if hydra.is_file():
-        of_hydra = OmegaConf.select(OmegaConf.load(hydra), "hydra.overrides.hydra") or []
-        recorded += [str(override) for override in of_hydra if str(override).startswith(KEPT_HYDRA_SETTINGS)]
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key == "ckpt_path" and value != "null":
-            raise InputError("resume goes on from the run's own last.ckpt: leave out ckpt_path, or resume")
-        elsewhere = key == "hydra.run.dir" and value != quoted(str(folder.path)) and is_first_process()
-        if elsewhere and RunFolder(value.strip("'\"")).path != folder.path:
-            raise InputError(f"resume={given} goes on in the run's own folder: leave out hydra.run.dir")
-    kept = [
-        override
-        for override in recorded
-        if _key(override) not in ("resume", "ckpt_path") and not any(_replaces(one, override) for one in arguments)
-    ]
-    own_folder = f"hydra.run.dir={quoted(str(folder.path))}"
-    expanded: list[str] = []
-    for argument in arguments:
-        if argument.startswith("resume="):
-            expanded += [*kept, argument, own_folder]
-        elif not argument.startswith("hydra.run.dir="):
-            expanded.append(argument)
-    return expanded
+    of_hydra = OmegaConf.select(OmegaConf.load(hydra), "hydra.overrides.hydra") if hydra.is_file() else None
+    kept = [str(override) for override in of_hydra or [] if str(override).startswith(KEPT_HYDRA_SETTINGS)]
+    return [str(override) for override in OmegaConf.load(overrides)], kept
+
+
+def _sweep_overrides(folder: RunFolder) -> tuple[list[str], list[str]]:
+    """The overrides of a sweep, and those of Hydra that it takes over, such as its launcher.
+
+    Raises: InputError if the record of its command is lost or broken.
+    """
+    path = folder.path / SWEEP_CONFIG
+    try:
+        given: Any = OmegaConf.to_container(OmegaConf.select(OmegaConf.load(path), "hydra.overrides"), resolve=False)
+        return given["task"], [one for one in given["hydra"] if one.startswith(KEPT_SWEEP_SETTINGS)]
+    except (OSError, ValueError, TypeError, KeyError, YAMLError, OmegaConfBaseException):
+        raise InputError(
+            f"{path}, the record of the sweep's command, is lost or broken: type the command again"
+        ) from None
 
 
 def find_start(folder: RunFolder, settings: Mapping[str, Any]) -> Start:

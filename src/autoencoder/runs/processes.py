@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # set by torchrun, Lightning, srun
+JOB_OF_SWEEP = "AUTOENCODER_JOB_OF_SWEEP"  # in the environment of a job's process: the process of its sweep
 COPYING = ("spawn", "fork", "notebook")  # in the names of strategies that train in copies of this process
 
 _scratch: list[TemporaryDirectory[str]] = []  # removed when the process ends
@@ -24,6 +25,11 @@ def rank() -> int:
 def is_first_process() -> bool:
     """Whether this is the process that writes the run's files."""
     return rank() == 0
+
+
+def is_job_of_sweep() -> bool:
+    """Whether the launcher `processes` started this process for one job of a sweep."""
+    return JOB_OF_SWEEP in os.environ
 
 
 def folder_overrides() -> list[str]:
