@@ -67,8 +67,8 @@ def plan_jobs(loader: ConfigLoader, config: DictConfig, jobs: Sequence[list[str]
         patterned = [str(OmegaConf.select(job, "hydra.sweep.subdir")) for job in composed]
         if len(set(patterned)) < len(patterned):
             raise InputError(
-                f"{len(patterned)} jobs would share {len(set(patterned))} folders: let hydra.sweep.subdir contain {NUMBERED}, "
-                "as it does by default"
+                f"{len(patterned)} jobs would share {len(set(patterned))} folders: let hydra.sweep.subdir contain "
+                f"{NUMBERED}, as it does by default"
             )
         return patterned, set()
     settings = [settings_of(job) for job in composed]
@@ -81,11 +81,13 @@ def plan_jobs(loader: ConfigLoader, config: DictConfig, jobs: Sequence[list[str]
             check_same(known[name], job, root)
     taken = {name for name, job in existing.items() if name in known or RunFolder(job.folder).is_taken()}
     free = (name for number in range(len(taken) + len(jobs)) if (name := str(number)) not in taken)
-    names: list[str] = []
-    new: dict[str, str] = {}
+    new: dict[str, str] = {}  # by their settings
+    names = []
     for place, job in zip(places, settings, strict=True):
         text = _digest(job, {}, [])
-        names.append(new.setdefault(text, next(free)) if place is None and text not in new else place or new[text])
+        if place is None and text not in new:
+            new[text] = next(free)
+        names.append(place or new[text])
     finished = {
         name
         for name, job in zip(names, settings, strict=True)
