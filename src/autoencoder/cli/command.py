@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from autoencoder.cli.errors import one_line_errors, removed_if_refused
 from autoencoder.cli.process import options_first, short_process
 from autoencoder.paths import expand_homes
-from autoencoder.runs.processes import folder_overrides
+from autoencoder.runs.processes import end_with_sweep, folder_overrides
 
 
 class Command:
@@ -50,6 +50,7 @@ class Command:
         with short_process():
             sys.argv[1:] = expand_homes(options_first(sys.argv[1:]))
             with one_line_errors():
+                end_with_sweep()
                 sys.argv[1:1] = folder_overrides()
                 self()
 

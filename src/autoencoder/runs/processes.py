@@ -1,6 +1,9 @@
 """Runs with several processes: which of them writes files, and which settings they do not support."""
 
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Mapping
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
 
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # set by torchrun, Lightning, srun
 JOB_OF_SWEEP = "AUTOENCODER_JOB_OF_SWEEP"  # in the environment of a job's process: the process of its sweep
+PR_SET_PDEATHSIG = 1  # of Linux's prctl(2): the signal that a process gets when its parent ends
 COPYING = ("spawn", "fork", "notebook")  # in the names of strategies that train in copies of this process
 
 _scratch: list[TemporaryDirectory[str]] = []  # removed when the process ends
@@ -30,6 +34,14 @@ def is_first_process() -> bool:
 def is_job_of_sweep() -> bool:
     """Whether the launcher `processes` started this process for one job of a sweep."""
     return JOB_OF_SWEEP in os.environ
+
+
+def end_with_sweep() -> None:
+    """Makes a job's process stop, and save its state, when the process of its sweep ends, even if that was killed."""
+    if is_job_of_sweep() and is_first_process() and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != int(os.environ[JOB_OF_SWEEP]):  # it has ended already
+            raise KeyboardInterrupt
 
 
 def folder_overrides() -> list[str]:
