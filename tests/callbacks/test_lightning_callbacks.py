@@ -111,6 +111,10 @@ def test_a_run_that_ends_as_planned_gives_no_reason(tmp_path, capfd):
     [
         (f"{ADDED}LearningRateFinder", "compare values in a sweep, -m optimizer.lr="),
         (f"{ADDED}BatchSizeFinder", "compare values in a sweep, -m data.batch_size="),
+        (
+            f"{ADDED}ModelPruning +callbacks.added.pruning_fn=l1_unstructured",
+            "checkpoints lose its masks: leave it out",
+        ),
         (f"{ADDED}RichProgressBar", "set trainer.enable_progress_bar=true callbacks.progress=null"),
         ("trainer.enable_progress_bar=true", "leave out the other, callbacks.progress=null"),
         (

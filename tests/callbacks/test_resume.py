@@ -288,13 +288,18 @@ def test_a_save_that_breaks_leaves_the_former_checkpoints_whole(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:SWA is currently only supported", "ignore:Swapping scheduler")
-@pytest.mark.parametrize("step", [60, 130, 200])  # within each epoch: before, at and after the start of averaging
-def test_averaged_weights_are_those_of_a_run_never_stopped(step, tmp_path):
-    swa = (
-        "+callbacks.swa={_target_: lightning.pytorch.callbacks.StochasticWeightAveraging, swa_lrs: 0.01, "
-        "swa_epoch_start: 2}"
-    )
-    settings = (*STUDY, *LIGHT, "trainer.max_epochs=4", "data.batch_size=64", swa)
+@pytest.mark.parametrize("step", [60, 130, 200])  # within each epoch: before, at and after the change in the third
+@pytest.mark.parametrize(
+    "callback",
+    [
+        "StochasticWeightAveraging, swa_lrs: 0.01, swa_epoch_start: 3",
+        "GradientAccumulationScheduler, scheduling: {0: 1, 2: 2}",
+    ],
+    ids=["averaging", "accumulation"],
+)
+def test_callbacks_that_set_up_an_epoch_do_so_in_a_resumed_one(callback, step, tmp_path):
+    added = f"+callbacks.added={{_target_: lightning.pytorch.callbacks.{callback}}}"
+    settings = (*STUDY, *LIGHT, "trainer.max_epochs=5", "data.batch_size=64", added)
     run_train(tmp_path / "whole", *settings)
     stop_at(tmp_path / "stopped", step, *settings)
     call(train.train, f"resume={tmp_path / 'stopped'}", "~callbacks.stopper")

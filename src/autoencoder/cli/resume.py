@@ -15,9 +15,17 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from autoencoder.cli.command import in_sweep
 from autoencoder.errors import InputError
 from autoencoder.paths import absolute, assignment, expand_home, quoted, shown
-from autoencoder.runs.folder import RunFolder, check_changes, differences, link, write_metrics, write_whole
-from autoencoder.runs.jobs import SWEEP_CONFIG, is_sweep
-from autoencoder.runs.processes import is_first_process
+from autoencoder.runs.folder import (
+    SWEEP_CONFIG,
+    RunFolder,
+    check_changes,
+    differences,
+    link,
+    write_metrics,
+    write_whole,
+)
+from autoencoder.runs.jobs import is_sweep
+from autoencoder.runs.processes import is_first_process, is_job_of_sweep
 
 log = logging.getLogger(__name__)
 
@@ -140,13 +148,14 @@ def expand_resume(arguments: Sequence[str]) -> list[str]:
     """Expands `resume=RUN` in the command line to the run's own overrides and folder; other arguments follow.
 
     `resume=SWEEP` becomes the command of that sweep.
-    Args: arguments, of the command; returned unchanged if there is no `resume=`.
+    Args: arguments, of the command; returned unchanged if there is no `resume=`, or in a job of a sweep, whose
+        folder is known.
     Raises: InputError if RUN is neither the folder of a run nor of a sweep.
     """
     named = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
     if named and not named[-1].strip("'\""):
         raise InputError("resume= is empty: name the folder of a run, resume=RUN, or leave it out")
-    if not named or named[-1] == "null":
+    if not named or named[-1] == "null" or is_job_of_sweep():
         return list(arguments)
     given = named[-1].strip("'\"")
     folder = RunFolder(expand_home(given).resolve())

@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from autoencoder.errors import InputError
 from autoencoder.paths import absolute, quoted, shown
-from autoencoder.runs.folder import ABSENT, RunFolder, counted, flat, write_whole
-from autoencoder.runs.jobs import PLAN, SWEEP_CONFIG, Job, find_jobs, read_plan
+from autoencoder.runs.folder import ABSENT, PLAN, SWEEP_CONFIG, RunFolder, counted, flat, write_whole
+from autoencoder.runs.jobs import Job, find_jobs, read_plan
 
 NUMBERED = "${hydra.job.num}"  # the default of hydra.sweep.subdir
 
@@ -27,6 +27,7 @@ def begin_sweep(loader: ConfigLoader, config: DictConfig, jobs: Sequence[list[st
     """
     sweep = RunFolder(config.hydra.sweep.dir)
     names, finished = plan_jobs(loader, config, jobs)
+    sweep.path.mkdir(parents=True, exist_ok=True)
     sweep.hold()
     try:
         OmegaConf.save(config, sweep.path / SWEEP_CONFIG)

@@ -57,6 +57,11 @@ def _check_callback(name: str, kind: str, trainer: Mapping[str, Any]) -> None:
             f"callbacks.{name}: {kind} would train with another value than the config records: "
             f"leave it out, and compare values in a sweep, -m {setting}"
         )
+    if kind == "ModelPruning":
+        raise InputError(
+            f"callbacks.{name}: ModelPruning changes the weights between validation and checkpoint, so that best.ckpt "
+            "would not be the weights that were measured, and checkpoints lose its masks: leave it out"
+        )
     if kind in ("RichProgressBar", "TQDMProgressBar") and not trainer.get("enable_progress_bar"):
         raise InputError(
             f"callbacks.{name}: for {kind} in place of the project's own bar, "

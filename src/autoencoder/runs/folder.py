@@ -37,6 +37,8 @@ FIXED = (
     *("trainer.limit_train_batches", "trainer.overfit_batches", "trainer.accumulate_grad_batches"),
 )
 ABSENT = "not set"
+PLAN = "jobs.json"  # in a sweep's folder: the overrides of each job, by the name of its folder
+SWEEP_CONFIG = "multirun.yaml"  # in a sweep's folder, as Hydra's own sweepers write it
 LOG_FILES = EVENTS, ROWS = "events.out.tfevents.*", "metrics.csv"  # of TensorBoard and of CSVLogger
 
 _held: dict[Path, Any] = {}  # the locks that this process holds
@@ -181,7 +183,7 @@ def note_sweep(path: str | Path) -> None:
 def remove_unused_folders() -> None:
     """Removes the folders that this process has created, if no run has begun in them."""
     for path in _sweeps:
-        if [file.name for file in path.glob("*")] == ["multirun.yaml"]:
+        if {file.name for file in path.glob("*")} <= {SWEEP_CONFIG, PLAN}:
             shutil.rmtree(path, ignore_errors=True)
     for path in _made:
         folder = RunFolder(path)

@@ -12,11 +12,9 @@ import yaml  # type: ignore[import-untyped]
 
 from autoencoder.errors import InputError
 from autoencoder.paths import absolute
-from autoencoder.runs.folder import RunFolder, counted, flat
+from autoencoder.runs.folder import PLAN, SWEEP_CONFIG, RunFolder, counted, flat
 
 Status = Literal["finished", "running", "interrupted", "failed", "waiting"]
-PLAN = "jobs.json"  # in a sweep's folder: the overrides of each job, by the name of its folder
-SWEEP_CONFIG = "multirun.yaml"  # in a sweep's folder, as Hydra's own sweepers write it
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, ten times faster, where it was compiled
 LOG_TAIL = 8192  # bytes at the end of a log that are searched for an error
 
