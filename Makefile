@@ -30,7 +30,7 @@ lint: $(READY) ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(READY) ## mend style
+format: $(READY) ## fix style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -40,10 +40,10 @@ typecheck: $(READY) ## check types
 tensorboard: $(READY) ## serve logs/ on http://localhost:6006; ARGS="--port 6007" passes options
 	$(BIN)/tensorboard --logdir logs $(ARGS)
 
-benchmark: $(READY) ## time this project beside the bare loop and the plain recipe
+benchmark: $(READY) ## compare speed with the bare loop and the plain recipe
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
-lock: $(READY) ## resolve pyproject.toml into requirements.lock anew
+lock: $(READY) ## resolve pyproject.toml into requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--extra dev --output-file requirements.lock pyproject.toml
 

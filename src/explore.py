@@ -35,7 +35,7 @@ def explore(
     imports_done()
     silence_known_noise()
     if output and in_sweep():
-        raise InputError("output is a single file, and -m writes several: leave it out, pages go to the jobs' folders")
+        raise InputError("output is a single file, but -m writes several: leave it out, pages go to the jobs' folders")
     chosen = pick_device(device)
     folder = RunFolder(paths["output_dir"])
     folder.metrics.unlink(missing_ok=True)  # from an earlier page: this file marks a job as finished

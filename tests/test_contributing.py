@@ -81,7 +81,7 @@ def test_a_checkpoint_of_another_version_of_the_class_is_one_line(example, tmp_p
         ):
             with pytest.raises(SystemExit):
                 call(main, *arguments)
-            assert "ConvAutoencoder of now" in "".join(capfd.readouterr())
+            assert "the current ConvAutoencoder" in "".join(capfd.readouterr())
             assert not (tmp_path / "new").exists()
 
 
@@ -121,10 +121,10 @@ def test_a_class_outside_the_package_is_not_run_from_a_checkpoint(run, tmp_path)
     for name, message in (
         ("test_contributing.Wide", "is not in the package autoencoder"),
         ("os.system", "is not in the package autoencoder"),
-        ("autoencoder.models.conv.Gone", "which is not there"),
-        ("autoencoder.errors.InputError", "which is not there"),
-        ("Gone", "which is not there"),
+        ("autoencoder.models.conv.Gone", "which does not exist"),
+        ("autoencoder.errors.InputError", "which does not exist"),
+        ("Gone", "which does not exist"),
     ):
         torch.save(checkpoint | {"model": name}, tmp_path / "other.ckpt")
-        with pytest.raises(InputError, match=f"holds the class {re.escape(name)}, .*{message}"):
+        with pytest.raises(InputError, match=f"needs the model class {re.escape(name)}, .*{message}"):
             restore(tmp_path / "other.ckpt")

@@ -31,7 +31,7 @@ def test_files_of_a_former_result_are_not_listed_as_those_of_this_one(run, tmp_p
 def test_digits_that_are_in_no_folder_are_not_looked_for_in_one(run, tmp_path, capfd):
     best = f"ckpt_path={run / 'checkpoints' / 'best.ckpt'}"
     line = refuse_here(evaluate.evaluate, capfd, best, f"data_dir={tmp_path}", f"hydra.run.dir={tmp_path}/out")
-    assert "the images of mnist_5k are in no folder, leave out data_dir" in line
+    assert "the images of mnist_5k are not in a folder: leave out data_dir" in line
 
 
 def test_the_device_is_recorded(run, tmp_path):

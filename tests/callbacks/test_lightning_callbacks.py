@@ -31,8 +31,8 @@ def test_averaged_weights_are_measured_and_kept_if_they_are_better(tmp_path, cap
     measured = read_metrics(tmp_path)["val/mse"]
     assert measured < before * 0.99 if is_best else measured == pytest.approx(before, rel=1e-5)
     (line,) = [line for line in capfd.readouterr().out.splitlines() if line.startswith("averaged weights")]
-    assert f"at best before {before:.4f}" in line
-    assert line.endswith("they are best.ckpt now" if is_best else "best.ckpt stays")
+    assert f"best before {before:.4f}" in line
+    assert line.endswith("saved as best.ckpt" if is_best else "best.ckpt is kept")
 
 
 @pytest.mark.filterwarnings("ignore:SWA is currently only supported every epoch")
@@ -91,7 +91,7 @@ def test_other_callbacks_do_their_work_beside_ours(tmp_path, overrides):
     [
         (f"{ADDED}EarlyStopping +callbacks.added.monitor=val/mse +callbacks.added.patience=0 "
          "+callbacks.added.min_delta=0.9", "EarlyStopping: Monitored metric val/mse did not improve"),
-        ("+trainer.max_time='00:00:00:00'", "its time is up"),
+        ("+trainer.max_time='00:00:00:00'", "time limit reached"),
     ],
 )  # fmt: skip
 def test_a_run_that_ends_early_says_why(tmp_path, capfd, overrides, reason):
@@ -116,7 +116,7 @@ def test_a_run_that_ends_as_planned_gives_no_reason(tmp_path, capfd):
             "checkpoints lose its masks: leave it out",
         ),
         (f"{ADDED}RichProgressBar", "set trainer.enable_progress_bar=true callbacks.progress=null"),
-        ("trainer.enable_progress_bar=true", "leave out the other, callbacks.progress=null"),
+        ("trainer.enable_progress_bar=true", "leave out the other with callbacks.progress=null"),
         (
             f"{ADDED}EarlyStopping +callbacks.added.monitor=loss",
             "callbacks: Early stopping conditioned on metric `loss`",

@@ -144,7 +144,7 @@ def test_a_finished_run_is_reported_and_not_run_again(tmp_path, whole, capfd):
     capfd.readouterr()
     metrics = run_train(tmp_path / "moved", *STUDY, *LIGHT, "callbacks.progress=null", "figures=true")
     said = capfd.readouterr().out
-    assert "finished before, with the same settings" in said and f"val/mse {metrics['val/mse']:.4f}" in said
+    assert "already finished with the same settings" in said and f"val/mse {metrics['val/mse']:.4f}" in said
     call(train.train, f"resume={tmp_path / 'moved'}")
     assert contents(tmp_path / "moved", but="train.log") == before
 
@@ -185,7 +185,7 @@ def test_what_a_run_cannot_change_on_its_way_is_refused(override, name, tmp_path
     before = contents(tmp_path / "copy")
     with pytest.raises(SystemExit) as stopped:
         call(train.train, f"resume={tmp_path / 'copy'}", override)
-    assert name in str(stopped.value.code) and "cannot change it on its way" in str(stopped.value.code)
+    assert name in str(stopped.value.code) and "a resumed run cannot change it" in str(stopped.value.code)
     assert contents(tmp_path / "copy") == before
 
 
@@ -208,7 +208,7 @@ def test_settings_changed_on_the_way_are_used_from_there_on_said_and_recorded(op
     call(train.train, f"resume={tmp_path}", *changes, "+callbacks.rates._target_=test_resume.Rates")
     assert set(Rates.seen) == {(1e-5, 0.5)} and len(Rates.seen) == 125
     said = capfd.readouterr().out
-    assert "optimizer.lr from here on: 1e-05, before" in said and "trainer.max_epochs from here on: 2, before 1" in said
+    assert "optimizer.lr is now 1e-05, was" in said and "trainer.max_epochs is now 2, was 1" in said
     assert "lr: 1.0e-05" in (tmp_path / ".hydra" / "config.yaml").read_text(encoding="utf-8")
     group = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]["param_groups"]
     assert group[0]["lr"] == 1e-5
@@ -330,13 +330,13 @@ def test_two_runs_into_one_folder_the_second_is_refused(tmp_path):
         time.sleep(0.1)
     with pytest.raises(SystemExit) as stopped:
         run_train(tmp_path, "experiment=quick", "trainer.max_epochs=10000", "callbacks=light")
-    assert "another run is at work in" in str(stopped.value.code)
+    assert "another run is writing to" in str(stopped.value.code)
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 130 and time.monotonic() - started < 5
     last_line = said.strip().splitlines()[-1]
-    assert re.fullmatch(r"stopped in epoch \d+ of 10000; go on with: python src/train.py resume=.*", last_line)
+    assert re.fullmatch(r"stopped in epoch \d+ of 10000; resume with: python src/train.py resume=.*", last_line)
     assert "Traceback" not in said
     assert read_metrics(tmp_path)["status"] == "interrupted"
 
@@ -426,7 +426,7 @@ def test_a_run_stopped_while_it_is_measured_goes_on_with_measuring(tmp_path, who
     with pytest.raises(SystemExit) as stopped:
         run_train(tmp_path, *STUDY, *LIGHT)
     assert stopped.value.code == 143
-    assert "stopped after its last epoch, before it was measured; go on with" in capfd.readouterr().out
+    assert "stopped after its last epoch, before it was measured; resume with" in capfd.readouterr().out
     monkeypatch.undo()
     run_train(tmp_path, *STUDY, *LIGHT)
     assert_same_run(tmp_path, whole)
@@ -476,7 +476,7 @@ def test_whatever_the_trainer_does_a_stopped_run_goes_on(settings, tmp_path):
     ("arguments", "said"),
     [
         (("ckpt_path=x.ckpt",), "leave out ckpt_path, or resume"),
-        (("hydra.run.dir=elsewhere",), "goes on in the run's own folder: leave out hydra.run.dir"),
+        (("hydra.run.dir=elsewhere",), "writes to the run's own folder: leave out hydra.run.dir"),
     ],
 )
 def test_resume_beside_what_contradicts_it_is_one_line(arguments, said, whole, caplog):
@@ -504,7 +504,7 @@ def test_a_setting_that_a_callback_keeps_in_its_state_cannot_be_changed_on_the_w
     run_train(tmp_path, *STUDY, "callbacks=light", "trainer.max_epochs=1", f"+callbacks.stop={stop}")
     with pytest.raises(SystemExit):
         call(train.train, f"resume={tmp_path}", "trainer.max_epochs=2", "callbacks.stop.patience=1")
-    assert "callbacks.stop.patience cannot be changed on the way" in "".join(capfd.readouterr())
+    assert "callbacks.stop.patience cannot change in a resumed run" in "".join(capfd.readouterr())
 
 
 def callback(name, kind, **settings):
@@ -527,9 +527,9 @@ def test_callbacks_that_have_a_state_can_be_taken_away_and_added_on_the_way(tmp_
     ("limit", "changes", "said"),
     [
         ("+trainer.max_steps=100", ["trainer.max_epochs=5"], "the run has finished with trainer.max_steps=100"),
-        ("+trainer.max_time={milliseconds: 1}", ["trainer.max_epochs=5"], "set trainer.max_time to more"),
+        ("+trainer.max_time={milliseconds: 1}", ["trainer.max_epochs=5"], "raise trainer.max_time"),
         ("trainer.max_epochs=1", ["optimizer.lr=1e-5"], "the run has finished with trainer.max_epochs=1"),
-        ("trainer.max_epochs=1", ["callbacks.checkpoints=null", "trainer.max_epochs=2"], "take callbacks.checkpoints"),
+        ("trainer.max_epochs=1", ["callbacks.checkpoints=null", "trainer.max_epochs=2"], "keep callbacks.checkpoints"),
     ],
 )
 def test_a_finished_run_that_has_nothing_left_to_train_is_not_spoiled(limit, changes, said, tmp_path, capfd):
@@ -581,7 +581,7 @@ def test_a_run_whose_settings_are_lost_is_not_gone_on_with(content, tmp_path, wh
     record.unlink() if content is None else record.write_text(content, encoding="utf-8")
     with pytest.raises(SystemExit) as stopped:
         call(train.train, f"resume={folder}", "trainer.max_epochs=4")
-    assert "its .hydra/config.yaml is lost or broken" in f"{stopped.value.code}{caplog.text}"
+    assert "whose .hydra/config.yaml is missing or broken" in f"{stopped.value.code}{caplog.text}"
 
 
 def test_a_broken_best_checkpoint_is_said_before_training(tmp_path, whole, capfd):
@@ -593,7 +593,7 @@ def test_a_broken_best_checkpoint_is_said_before_training(tmp_path, whole, capfd
     best.write_bytes(content[:1000])
     with pytest.raises(SystemExit):
         call(train.train, f"resume={folder}", "trainer.max_epochs=4")
-    assert "delete it, and the best of the epochs to come is kept" in "".join(capfd.readouterr())
+    assert "delete it to resume the run: the best of the remaining epochs is then kept" in "".join(capfd.readouterr())
     best.unlink()
     call(train.train, f"resume={folder}", "trainer.max_epochs=4")
     assert read_metrics(folder)["epochs"] == 4
@@ -635,7 +635,7 @@ def test_files_of_someone_else_are_not_written_over(name, main, tmp_path, whole,
     settings = STUDY if main is train.train else (f"ckpt_path={whole}/checkpoints/best.ckpt",)
     with pytest.raises(SystemExit) as stopped:
         call(main, *settings, f"hydra.run.dir={tmp_path}")
-    assert f"holds {name}, of no run, which would be written over" in str(stopped.value.code)
+    assert f"holds no run, but {name}, which would be overwritten" in str(stopped.value.code)
     assert (tmp_path / name).read_text(encoding="utf-8") == "mine" and len(list(tmp_path.iterdir())) == 1
 
 
@@ -663,10 +663,10 @@ def test_weights_alone_begin_a_new_run_but_no_run_goes_on_from_them(tmp_path, wh
     kept = ("state_dict", "hyper_parameters", "ImageDataModule", "model", "optimizer")
     torch.save({name: checkpoint[name] for name in kept} | {"pytorch-lightning_version": "2.6.6"}, last)
     run_train(tmp_path / "new", *STUDY, "callbacks=light", "trainer.max_epochs=1", f"ckpt_path={last}")
-    assert f"a new run, from the weights of {last}" in capfd.readouterr().out
+    assert f"a new run starts from the weights of {last}" in capfd.readouterr().out
     with pytest.raises(SystemExit):
         call(train.train, f"resume={folder}", "trainer.max_epochs=4")
-    assert "holds weights alone" in "".join(capfd.readouterr())
+    assert "has only weights" in "".join(capfd.readouterr())
     assert run_evaluate(tmp_path / "again", f"ckpt_path={last}", "metrics=[mse]", "figures=false")["test/mse"] > 0
 
 

@@ -24,13 +24,13 @@ TRAIN, EVALUATE = "src/train.py", "src/evaluate.py"
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.latent_dimension=3", "unknown key 'model.latent_dimension': allowed there are activation,"),
+        ("model.latent_dimension=3", "unknown key 'model.latent_dimension': allowed keys are activation,"),
         ("modle.latent_dim=3", "unknown key 'modle'"),
-        ("++model.latent_dimension=3", "unknown key 'model.latent_dimension': allowed there are activation,"),
-        ("++epochs=3", "unknown key 'epochs': allowed there are callbacks, ckpt_path,"),
-        ("++trainer.epochs=3", "unknown key 'trainer.epochs': allowed there are accelerator,"),
+        ("++model.latent_dimension=3", "unknown key 'model.latent_dimension': allowed keys are activation,"),
+        ("++epochs=3", "unknown key 'epochs': allowed keys are callbacks, ckpt_path,"),
+        ("++trainer.epochs=3", "unknown key 'trainer.epochs': allowed keys are accelerator,"),
         ("++optimizer.learning_rate=3", "unknown key 'optimizer.learning_rate'"),
-        ("++callbacks.checkpoints.top=3", "unknown key 'callbacks.checkpoints.top': allowed there are dirpath"),
+        ("++callbacks.checkpoints.top=3", "unknown key 'callbacks.checkpoints.top': allowed keys are dirpath"),
         ("trainer.gradient_clip_val=1", "write +trainer.gradient_clip_val=VALUE"),
         ("model.latent_dim=0", "model.latent_dim must be greater than 0, got 0"),
         ("model.latent_dim=2.5", "model.latent_dim must be a valid integer, got 2.5"),
@@ -56,9 +56,9 @@ TRAIN, EVALUATE = "src/train.py", "src/evaluate.py"
         ("logger=false", "no loggers: logger=[]"),
         ("+callbacks.x=5", "callbacks.x must be a group of settings with a _target_"),
         ("+trainer.gradient_clip_val=-1", "trainer.gradient_clip_val must be at least 0, got -1"),
-        ("trainer.devices=999999", "trainer.devices=999999 would start as many processes: set at most"),
-        ("sweep=latent_dim", "sweep=latent_dim is of several runs: add -m, or leave it out"),
-        ("model._target_=autoencoder.Autoencoder", "there is no 'autoencoder.Autoencoder' to be found"),
+        ("trainer.devices=999999", "trainer.devices=999999 would start that many processes: set at most"),
+        ("sweep=latent_dim", "sweep=latent_dim starts several runs: add -m, or leave it out"),
+        ("model._target_=autoencoder.Autoencoder", "'autoencoder.Autoencoder' was not found"),
         ("not an override", "error"),
         ("~hydra", "the config has no 'hydra', which a run needs: leave out ~hydra"),
     ],
@@ -102,13 +102,13 @@ def test_a_mistake_in_the_command(override, message, tmp_path):
         ("~trainer", "the config has no 'trainer'"),
         ("~callbacks", "the config has no 'callbacks'"),
         ("~paths", "the config has no 'paths'"),
-        ("~logger", "for none at all, write logger=[]"),
+        ("~logger", "for none, write logger=[]"),
         ("~seed", "leave out ~seed"),
         ("~figures", "figures is not set: leave out ~figures"),
         ("+callbacks.stop._target_=lightning.pytorch.callbacks.EarlyStopping", "add +callbacks.stop.monitor=VALUE"),
         ("+callbacks.mine.path=x", "callbacks.mine has no _target_, the class to build"),
         ("+callbacks.stop._target_=no_such_package.Stop", "(ModuleNotFoundError: No module named 'no_such_package')"),
-        ("+callbacks.stop._target_=Stop", "to be written MODULE.NAME"),
+        ("+callbacks.stop._target_=Stop", "write it as MODULE.NAME"),
         ("model._target_=3", "model._target_ must be the name of a class or function, MODULE.NAME, got 3"),
     ],
 )
@@ -145,16 +145,16 @@ def test_a_checkpoint_that_is_not_there(tmp_path):
         ("metrics=[mse,fid]", f"metrics must be {', '.join(map(repr, GROUPS[:-1]))} or {GROUPS[-1]!r}, got"),
         ("metrics=mse", "metrics must be a list: [mse], got 'mse'"),
         ("projection=mds", "projection must be 'tsne', 'pca' or 'umap', got 'mds'"),
-        ("trainer.devices=2", "; trainer is a setting of train.py, here the checkpoint brings its own"),
+        ("trainer.devices=2", "; trainer is a setting of train.py; here it comes from the checkpoint"),
         (
             "logs/train/latest",
-            "'logs/train/latest' is no setting: write KEY=VALUE, such as ckpt_path=",
+            "'logs/train/latest' is not a setting: write KEY=VALUE, such as ckpt_path=",
         ),
-        ("+trainer=gpu", "unknown key 'trainer': allowed there are ckpt_path"),
-        ("+logger=csv", "unknown key 'logger': allowed there are ckpt_path"),
-        ("+sweep=seeds", "sweep=seeds is of several runs: add -m, or leave it out"),
+        ("+trainer=gpu", "unknown key 'trainer': allowed keys are ckpt_path"),
+        ("+logger=csv", "unknown key 'logger': allowed keys are ckpt_path"),
+        ("+sweep=seeds", "sweep=seeds starts several runs: add -m, or leave it out"),
         ("hydra.job.chdir=true", "hydra.job.chdir=true would change what your paths mean"),
-        ("data=mnist_5k", "; data is a setting of train.py, here the checkpoint brings its own"),
+        ("data=mnist_5k", "; data is a setting of train.py; here it comes from the checkpoint"),
         ("figures=maybe", "figures must be a valid boolean, got 'maybe'"),
     ],
 )
@@ -164,7 +164,7 @@ def test_a_mistake_in_an_evaluation(override, message, tmp_path):
 
 @pytest.mark.parametrize("folder", ["", "checkpoints"])
 def test_a_folder_in_place_of_a_checkpoint(folder, tmp_path, run):
-    with pytest.raises(InputError, match=f"is a folder: name a checkpoint, {run}/checkpoints/best.ckpt"):
+    with pytest.raises(InputError, match=f"is a folder: use a checkpoint, {run}/checkpoints/best.ckpt"):
         read_checkpoint(run / folder)
 
 
@@ -188,7 +188,7 @@ def test_a_checkpoint_of_another_optimiser(tmp_path, run):
     assert "was trained with the optimizer Muon, this run has Adam" in line
 
 
-@pytest.mark.parametrize(("damage", "message"), [("cut", "where its header promises"), ("magic", "wrong magic number")])
+@pytest.mark.parametrize(("damage", "message"), [("cut", "but its header says"), ("magic", "wrong magic number")])
 def test_a_damaged_data_file(tmp_path, damage, message):
     raw = tmp_path / "MNIST" / "raw"
     write_dataset(raw)
@@ -209,9 +209,7 @@ def test_a_checkpoint_is_not_measured_on_a_gpu_that_is_not_there(run, tmp_path, 
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     settings = (f"ckpt_path={run}/checkpoints/best.ckpt", "device=gpu", f"hydra.run.dir={tmp_path}/out")
     line = refuse_here(main, capfd, *settings)
-    assert line.endswith(
-        "error: device=gpu: this machine has no GPU that torch can use; take device=auto or device=cpu"
-    )
+    assert line.endswith("error: device=gpu: this machine has no GPU that torch can use; set device=auto or device=cpu")
 
 
 def test_a_folder_that_cannot_be_one(tmp_path):
@@ -224,7 +222,7 @@ def test_a_folder_that_holds_another_run(tmp_path, run):
     shutil.copytree(run, copy)
     before = {path: path.read_bytes() for path in sorted(copy.rglob("*")) if path.is_file()}
     line = refuse(TRAIN, "experiment=quick", f"hydra.run.dir={copy}")
-    assert f"{copy} holds a run of other settings, model.latent_dim was 8 and is 32 now" in line
+    assert f"{copy} holds a run with other settings, model.latent_dim was 8 and is 32 now" in line
     assert {path: path.read_bytes() for path in sorted(copy.rglob("*")) if path.is_file()} == before
 
 
@@ -232,7 +230,7 @@ def test_a_folder_that_holds_another_run(tmp_path, run):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("class Stopp: pass\n", "there is no 'mine.Stop' to be found; check its spelling; did you mean mine.Stopp?"),
+        ("class Stopp: pass\n", "'mine.Stop' was not found; check its spelling; did you mean mine.Stopp?"),
         ("def broken(:\n", "SyntaxError: "),
         ("import no_such_package\nclass Stop: pass\n", "No module named 'no_such_package'"),
         ("raise OSError('no licence')\nclass Stop: pass\n", "no licence"),
@@ -255,7 +253,7 @@ def test_a_class_of_ones_own_that_cannot_be_imported(content, message, tmp_path)
         ("trainer.devices=[7]", "error: trainer: `devices` selected with `CPUAccelerator` should be an int > 0"),
         ("+callbacks.mine._target_=math.sqrt", "sqrt cannot be built: TypeError"),
         ("model.latent_dim=1000000000", "weights needs 1,536 GB to train, and this machine has"),
-        ("model.hidden_dims=[1000000,1000000]", "take a smaller model.latent_dim or smaller model.hidden_dims"),
+        ("model.hidden_dims=[1000000,1000000]", "set a smaller model.latent_dim or smaller model.hidden_dims"),
     ],
 )
 def test_settings_that_only_their_library_knows_to_be_wrong(override, message, tmp_path, capfd):

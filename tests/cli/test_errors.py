@@ -83,13 +83,13 @@ def test_a_full_disk_is_one_line(tmp_path):
     ended = subprocess.run(limited, cwd=ROOT, capture_output=True, encoding="utf-8")
     lines = (ended.stdout + ended.stderr).strip().splitlines()
     assert ended.returncode == 1 and "Traceback" not in ended.stdout + ended.stderr
-    assert lines[-1] == "error: File too large: make room, then go on with resume=RUN; what was saved before is whole"
+    assert lines[-1] == "error: File too large: free some space, then resume with resume=RUN; earlier files are intact"
 
 
 def test_a_file_that_may_not_be_written_is_one_line():
     error = PermissionError(13, "Permission denied", "/its/checkpoints/.last.ckpt.tmp")
     assert explain(error) == (
-        "/its/checkpoints/.last.ckpt.tmp: Permission denied: change its rights, or name another folder"
+        "/its/checkpoints/.last.ckpt.tmp: Permission denied: change its permissions, or use another folder"
     )
 
 

@@ -57,7 +57,7 @@ def test_a_command_takes_a_home(tmp_path):
 @pytest.mark.parametrize("name", ["a=b", "grün", "it's"])
 def test_what_hydra_cannot_read_is_answered_with_how_to_quote_it(name, tmp_path):
     line = refuse("src/train.py", "experiment=quick", f"hydra.run.dir={tmp_path}/{name}")
-    assert line.endswith(f"if the value is meant as it stands: {assignment('hydra.run.dir', f'{tmp_path}/{name}')}")
+    assert line.endswith(f"to use the value literally: {assignment('hydra.run.dir', f'{tmp_path}/{name}')}")
     assert not list(tmp_path.iterdir())
 
 
@@ -91,7 +91,7 @@ def test_a_folder_has_one_name_however_it_is_written(way, tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     call(train.train, *TINY, f"hydra.run.dir={way}")
     call(train.train, *TINY, f"hydra.run.dir={way}")
-    assert "finished before, with the same settings" in capfd.readouterr().out
+    assert "already finished with the same settings" in capfd.readouterr().out
     call(train.train, f"resume={way}", "trainer.max_epochs=2")
     call(
         evaluate.evaluate,

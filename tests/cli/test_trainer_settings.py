@@ -160,7 +160,7 @@ def test_a_time_that_is_up_is_said_once(tmp_path, caplog):
 def test_a_schedule_over_a_run_without_an_end_is_refused(tmp_path, capfd, overrides):
     line = refusal(capfd, tmp_path, *overrides.split(maxsplit=1))
     assert "scheduler=linear needs the run's length: set trainer.max_epochs or +trainer.max_steps" in line
-    assert "take scheduler=constant" in line
+    assert "use scheduler=constant" in line
 
 
 def assert_same_end(one, other):
@@ -228,10 +228,10 @@ def test_fit_seconds_count_all_sessions(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("+trainer.callbacks=null", "trainer.callbacks: callbacks is a group of its own here"),
-        ("+trainer.logger=true", "trainer.logger: logger is a group"),
+        ("+trainer.callbacks=null", "trainer.callbacks: callbacks is a separate group here"),
+        ("+trainer.logger=true", "trainer.logger: logger is a separate group"),
         ("+trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches must be greater than 0, got 0"),
-        ("+trainer.enable_checkpointing=false", "leave out their callback as well, callbacks.checkpoints=null"),
+        ("+trainer.enable_checkpointing=false", "also leave out the callback with callbacks.checkpoints=null"),
     ],
 )
 def test_settings_that_mean_something_else_here_are_refused(tmp_path, capfd, override, message):
@@ -293,4 +293,4 @@ class NoCallback:
 
 def test_a_part_that_is_no_callback_is_refused(tmp_path, capfd):
     line = refusal(capfd, tmp_path, "+callbacks.mine._target_=test_trainer_settings.NoCallback")
-    assert "callbacks.mine._target_ makes a NoCallback, which is no" in line
+    assert "callbacks.mine._target_ makes a NoCallback, not a lightning." in line

@@ -129,8 +129,8 @@ def test_a_checkpoint_of_the_same_set_with_other_images_is_refused(noise_dir, tm
         other.load_state_dict(trained.state_dict())
     assert str(error.value) == (
         f"{tmp_path / 'other'} has other images than the checkpoint was trained on: 50 training and 10 test images "
-        f"(fingerprint {other.images.fingerprint}) where it had 60 and 20 ({trained.images.fingerprint}): "
-        "name the folder that has those, by DATA_DIR or data_dir"
+        f"(fingerprint {other.images.fingerprint}) instead of 60 and 20 ({trained.images.fingerprint}): "
+        "set DATA_DIR or data_dir to the folder that has those"
     )
     other.load_state_dict({"dataset": "mnist", "val_size": 6})  # of an older version, which noted no more
 
@@ -163,10 +163,10 @@ class TestFromArrays:
             ({"test_images": np.zeros((4, 4), np.uint8)}, r"`test_images` must be \[N, H, W\] or .* got \[4, 4\]"),
             ({"test_images": np.zeros((0, 4, 4), np.uint8)}, "at least one image"),
             ({"train_images": np.zeros((3, 4, 4, 3), np.uint8)}, "move the channels forward"),
-            ({"test_images": np.zeros((3, 4, 5), np.uint8)}, "must be of one size"),
+            ({"test_images": np.zeros((3, 4, 5), np.uint8)}, "must have the same size"),
             (
                 {"train_labels": np.zeros(3, int), "test_labels": None},
-                "`test_labels` is missing: give the labels of both",
+                "`test_labels` is missing: pass the labels of both",
             ),
             ({"train_labels": None}, "`train_labels` is missing"),
             ({"train_labels": np.array(["a", "b", "c"])}, "`train_labels` must be whole numbers from 0: "),
@@ -267,7 +267,7 @@ def test_another_set_in_mnists_format_is_settings_alone(tmp_path):
 
 def test_a_set_that_torchvision_does_not_know_must_be_there(tmp_path):
     data = ImageDataModule("mine", tmp_path, folder="Mine")
-    with pytest.raises(InputError, match=r"Mine is neither in .* nor to be downloaded \(torchvision has no data"):
+    with pytest.raises(InputError, match=r"Mine is not in .* and cannot be downloaded \(torchvision has no data"):
         data.setup()
     write_dataset(tmp_path / "Mine" / "raw")
     assert (data.images.name, data.images.title) == ("mine", "mine")

@@ -119,7 +119,7 @@ def test_without_validation_images_a_probe_that_would_learn_one_class_is_left_ou
     data.images.train.labels[-1] = 1
     with caplog.at_level(logging.INFO):
         assert measurable(("knn", "probe"), Outputs(AutoencoderModule(), data.images)) == {"knn"}
-    assert caplog.messages == ["probe is left out: the images that it learns from are of one class"]
+    assert caplog.messages == ["probe is left out: its training images all have the same class"]
 
 
 @pytest.mark.parametrize("shape", ["[1,32,32]", "[3,28,28]"])

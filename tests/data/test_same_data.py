@@ -76,7 +76,7 @@ def test_images_that_were_replaced_are_taken_from_data_dir(tmp_path, two, monkey
     assert run_evaluate(tmp_path / "e", best, "metrics=[mse]", "figures=false")["test_size"] == 30
     monkeypatch.setenv("DATA_DIR", str(two / "other"))
     run_evaluate(tmp_path / "f", f"ckpt_path={two}/run/checkpoints/best.ckpt", "metrics=[mse]", "figures=false")
-    assert f"on the images in {two / 'its'}, as the run; not on those in DATA_DIR" in capfd.readouterr().out
+    assert f"using the run's images in {two / 'its'}, not those in DATA_DIR" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("elsewhere", ["none", "moved"])
@@ -99,8 +99,7 @@ def test_a_run_whose_images_are_gone_says_where_it_looked(two, tmp_path, capfd):
         capfd, train.train, f"resume={tmp_path}/run", "trainer.max_epochs=2", f"paths.data_dir={tmp_path}/no"
     )
     assert line == (
-        f"error: the run's images are not in {tmp_path}/no nor in {tmp_path}/its: "
-        "set DATA_DIR to the folder that has them"
+        f"error: the run's images are not in {tmp_path}/no or {tmp_path}/its: set DATA_DIR to the folder that has them"
     )
 
 
@@ -120,7 +119,7 @@ def test_other_images_are_refused_by_name_and_number(main, two, tmp_path, capfd)
     arguments = (f"ckpt_path={two}/run/checkpoints/best.ckpt", f"data_dir={two}/other", f"hydra.run.dir={tmp_path}/e")
     line = refused(capfd, main, *arguments)
     assert line.startswith(f"error: {two / 'other'} has other images than the checkpoint was trained on: 60 training")
-    assert "20 test images (fingerprint " in line and ") where it had 100 and 30 (" in line
+    assert "20 test images (fingerprint " in line and ") instead of 100 and 30 (" in line
     assert not list((two / "other").rglob("*.lock")) and not (two / "run" / "explorer.html").exists()
 
 
@@ -129,10 +128,10 @@ def test_images_that_are_nowhere_are_not_downloaded_in_place_of_others(copy, tmp
     monkeypatch.setattr(sources, "_download", lambda *_: pytest.fail("a download"))
     checkpoint = copy / "run" / "checkpoints" / "best.ckpt"
     line = refused(capfd, evaluate.evaluate, f"ckpt_path={checkpoint}", f"data_dir={tmp_path}/neither")
-    assert f"the images that the checkpoint was trained on are not in {tmp_path}/neither: name" in line
+    assert f"the images that the checkpoint was trained on are not in {tmp_path}/neither: set data_dir" in line
     changed(checkpoint, lambda content: content["datamodule_hyper_parameters"].update(data_dir=str(tmp_path / "gone")))
     line = refused(capfd, evaluate.evaluate, f"ckpt_path={checkpoint}", f"hydra.run.dir={tmp_path}/e")
-    assert f"are not in {tmp_path}/gone nor in {tmp_path}/none: name" in line
+    assert f"are not in {tmp_path}/gone or {tmp_path}/none: set data_dir" in line
     assert not any((tmp_path / name).exists() for name in ("none", "neither", "gone"))
 
 
@@ -155,7 +154,7 @@ def test_a_checkpoint_of_an_older_version_is_measured_and_held_to_its_size_alone
         write_idx(copy / "sized" / name, np.zeros((90, 8, 9) if "images" in name else 90))
     capfd.readouterr()
     line = refused(capfd, evaluate.evaluate, f"ckpt_path={checkpoint}", f"data_dir={copy}/sized")
-    assert "is of images of [1, 28, 28]" in line and f"those in {copy}/sized are [1, 8, 9]" in line
+    assert "was trained on images of [1, 28, 28]" in line and f"those in {copy}/sized are [1, 8, 9]" in line
 
 
 def test_a_checkpoint_of_weights_that_are_no_numbers_is_one_line(copy, capfd):
@@ -163,7 +162,7 @@ def test_a_checkpoint_of_weights_that_are_no_numbers_is_one_line(copy, capfd):
         content["state_dict"]["network.encoder.1.weight"][0, 0] = torch.nan
 
     checkpoint = changed(copy / "run" / "checkpoints" / "best.ckpt", spoil)
-    assert "has weights that are no numbers" in refused(capfd, evaluate.evaluate, f"ckpt_path={checkpoint}")
+    assert "has infinite or NaN weights" in refused(capfd, evaluate.evaluate, f"ckpt_path={checkpoint}")
 
 
 def test_going_on_with_other_images_is_refused(copy, capfd):

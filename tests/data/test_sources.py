@@ -103,7 +103,7 @@ def test_runs_started_at_once_download_once(tmp_path, mirror):
 def test_a_download_with_a_wrong_sum_is_refused(tmp_path, mirror):
     folder, _ = mirror
     (folder / f"{FILES[0]}.gz").write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(InputError, match="nor to be downloaded"):
+    with pytest.raises(InputError, match="cannot be downloaded"):
         load_images("mnist", tmp_path, offline_fallback=False)
     assert not (tmp_path / "MNIST" / "raw").exists()
 
@@ -113,7 +113,7 @@ def test_a_mirror_that_does_not_answer_costs_seconds(tmp_path, monkeypatch):
         port = silent.getsockname()[1]
         monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{port}/"])
         monkeypatch.setattr(sources, "CONNECT_SECONDS", 0.2)
-        with pytest.raises(InputError, match="nor to be downloaded"):
+        with pytest.raises(InputError, match="cannot be downloaded"):
             load_images("mnist", tmp_path, offline_fallback=False)
     assert socket.getdefaulttimeout() is None
 
@@ -132,19 +132,19 @@ def test_mnist_is_not_taken_for_another_set(tmp_path, monkeypatch):
     assert load_images("fashion_mnist", tmp_path, offline_fallback=False).name == "fashion_mnist"
     monkeypatch.setattr(sources, "MNIST_LABELS", zlib.crc32(labels.tobytes()))
     assert load_images("mnist", tmp_path, offline_fallback=False).name == "mnist"
-    with pytest.raises(InputError, match="holds MNIST, not Fashion-MNIST: take data=mnist"):
+    with pytest.raises(InputError, match="holds MNIST, not Fashion-MNIST: use data=mnist"):
         load_images("fashion_mnist", tmp_path, offline_fallback=False)
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
 def test_without_fallback_it_is_an_error_that_says_what_to_do(tmp_path, no_mirror, dataset):
-    with pytest.raises(InputError, match=r"neither in .*raw nor to be downloaded .* DATA_DIR"):
+    with pytest.raises(InputError, match=r"is not in .*raw and cannot be downloaded .* DATA_DIR"):
         load_images(dataset, tmp_path, offline_fallback=dataset == "fashion_mnist")
 
 
 def test_a_folder_that_cannot_be_made_counts_as_no_download(tmp_path, no_mirror):
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(InputError, match="neither in"):
+    with pytest.raises(InputError, match="is not in"):
         load_images("mnist", tmp_path / "file" / "below", offline_fallback=False)
 
 
@@ -159,8 +159,8 @@ def test_5k_digits_are_the_same_everywhere():
     [
         (b"", "wrong magic number"),
         (b"\x00\x00\x0d\x01\x00\x00\x00\x00", "wrong magic number 00000d01"),
-        (b"\x00\x00\x08\x01\x00\x00\x00\x05abc", "holds 11 bytes where its header promises 13"),
-        (b"\x00\x00\x08\x01\x00\x00\x00\x02abc", "holds 11 bytes where its header promises 10"),
+        (b"\x00\x00\x08\x01\x00\x00\x00\x05abc", "has 11 bytes, but its header says 13"),
+        (b"\x00\x00\x08\x01\x00\x00\x00\x02abc", "has 11 bytes, but its header says 10"),
         (b"\x00\x00\x08\x03\x00\x00", "ends after 6 bytes, within its header"),
     ],
 )
@@ -176,7 +176,7 @@ def test_a_truncated_gzip_file_is_named(tmp_path):
     path = tmp_path / "some-idx1-ubyte.gz"
     write_idx(path, np.arange(200))
     os.truncate(path, path.stat().st_size // 2)
-    with pytest.raises(InputError, match=r"some-idx1-ubyte.gz is not a whole gzip file"):
+    with pytest.raises(InputError, match=r"some-idx1-ubyte.gz is not a complete gzip file"):
         read_idx(path)
 
 
@@ -237,7 +237,7 @@ def test_files_that_must_not_be_read_are_one_line(tmp_path, monkeypatch, no_mirr
         load_images("mnist", tmp_path, offline_fallback=False)
 
 
-@pytest.mark.parametrize("train, test, message", [(0, 20, "holds no images"), (60, 0, "holds no images")])
+@pytest.mark.parametrize("train, test, message", [(0, 20, "has no images"), (60, 0, "has no images")])
 def test_files_without_images_are_named(tmp_path, train, test, message):
     write_dataset(tmp_path, train=train, test=test)
     with pytest.raises(InputError, match=message):
@@ -265,5 +265,5 @@ def test_some_of_the_four_files_are_no_data_set_and_nothing_is_downloaded_among_
 
 def test_a_file_as_data_folder_is_an_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="is a file, and DATA_DIR"):
+    with pytest.raises(InputError, match="is a file, but DATA_DIR"):
         load_images("mnist", tmp_path / "file", offline_fallback=True)

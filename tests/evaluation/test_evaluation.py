@@ -103,5 +103,5 @@ def test_a_metric_that_is_none_is_an_error(digits):
 
 
 def test_each_class_alone_is_nothing_to_measure(digits):
-    with pytest.raises(ValueError, match=f"per_class is of each class what {', '.join(QUICK)} are of all"):
+    with pytest.raises(ValueError, match=f"per_class gives {', '.join(QUICK)} for each class"):
         evaluate(Outputs(AutoencoderModule(4, hidden_dims=[8]), digits.images), ["per_class", "latents"])

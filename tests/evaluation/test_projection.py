@@ -76,7 +76,7 @@ def test_one_dimension_makes_a_line():
 
 
 def test_latents_that_are_no_numbers_are_an_error():
-    with pytest.raises(InputError, match="some are not finite numbers; take another checkpoint"):
+    with pytest.raises(InputError, match="some are not finite numbers; use another checkpoint"):
         project(torch.tensor([[0.0, float("nan")]]), "tsne")
 
 
@@ -87,7 +87,7 @@ def test_images_are_spread_evenly():
 
 def test_umap_that_is_not_installed_is_an_error_with_its_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(InputError, match="pip install umap-learn, or take projection=tsne"):
+    with pytest.raises(InputError, match="pip install umap-learn, or use projection=tsne"):
         project(torch.rand(9, 3), "umap")
 
 

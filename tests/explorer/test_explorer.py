@@ -394,7 +394,7 @@ def test_another_network_gets_what_needs_no_forward_pass(browser, trained, tmp_p
     module.network = Linear(module.network)
     write_explorer(Outputs(module, trained.images), NO_METRICS, tmp_path / "page.html")
     visit(browser, tmp_path / "page.html")
-    assert "cannot compute this model" in browser.find_element("id", "no-network").text
+    assert "cannot run this model" in browser.find_element("id", "no-network").text
     shown = {
         section.get_attribute("id")
         for section in browser.find_elements("tag name", "section")
@@ -432,7 +432,7 @@ def test_weights_that_half_cannot_hold(digits):
     module, images = AutoencoderModule(), digits.images.train.images(slice(10))
     with torch.no_grad():
         module.network.encoder[1].weight[0, 0] = 1e6
-    with pytest.raises(InputError, match="take precision=single"):
+    with pytest.raises(InputError, match="use precision=single"):
         network_data(module, images, "half")
     assert network_data(module, images, "single")
 
@@ -468,7 +468,7 @@ def test_what_is_no_explorer_page_is_not_overwritten(run, tmp_path, capfd):
     mine = tmp_path / "mine.html"
     mine.write_text("<p>mine</p>", encoding="utf-8")
     for output, message in (
-        (mine, "is no explorer page"),
+        (mine, "is not an explorer page"),
         (tmp_path, "is not a file"),
         (tmp_path / "nowhere" / "page.html", "there is no folder"),
     ):
@@ -484,5 +484,5 @@ def test_a_sweep_into_a_single_page_is_refused(run, tmp_path, capfd):
     overrides = (f"ckpt_path={best},{last}", f"output={tmp_path}/page.html", f"hydra.sweep.dir={tmp_path}/sweep", "-m")
     with pytest.raises(SystemExit):
         call(explore.explore, *overrides)
-    assert "output is a single file, and -m writes several" in capfd.readouterr().out
+    assert "output is a single file, but -m writes several" in capfd.readouterr().out
     assert not (tmp_path / "page.html").exists()

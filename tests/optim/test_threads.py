@@ -38,7 +38,7 @@ def test_threads_that_hinder_each_other_are_said_in_one_line(caplog, monkeypatch
     said = [record.getMessage() for record in caplog.records if record.name == threads.__name__]
     assert len(said) == says
     assert not says or said[0] == (
-        "2 threads take 10.0 ms a step, one takes 1.0 ms, as on a busy machine: "
+        "2 threads take 10.0 ms a step, one takes 1.0 ms; the machine may be busy: "
         "start with OMP_NUM_THREADS=1 to train about 10 times as fast"
     )
 

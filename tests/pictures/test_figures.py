@@ -164,8 +164,8 @@ def test_errors_that_hardly_fall_are_on_a_linear_axis_with_numbers(model):
     assert axes.get_yscale() == "linear"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "training, during the epoch",
-        "test, of the checkpoint",
-        "test, of PCA",
+        "test, checkpoint",
+        "test, PCA",
     ]
 
 

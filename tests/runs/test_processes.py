@@ -25,7 +25,7 @@ def test_a_strategy_that_trains_in_a_copy_is_refused(tmp_path, capfd, strategy):
         call(train.train, *TINY, f"hydra.run.dir={tmp_path}", "trainer.devices=2", f"+trainer.strategy={strategy}")
     assert stopped.value.code == 1
     (line,) = capfd.readouterr().out.splitlines()
-    assert line.startswith("error: trainer.strategy=") and line.endswith("take trainer.strategy=ddp")
+    assert line.startswith("error: trainer.strategy=") and line.endswith("use trainer.strategy=ddp")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_sweep_of_several_processes_is_refused(tmp_path, capfd, overrides):
         call(train.train, *TINY, f"hydra.sweep.dir={tmp_path}", "seed=0,1", *overrides.split(), "-m")
     assert not list(tmp_path.rglob("*.ckpt"))
     lines = [line for line in capfd.readouterr().out.splitlines() if "error: " in line]
-    assert len(lines) == 2 and "starts the command once more, a whole sweep too: leave out -m" in lines[0]
+    assert len(lines) == 2 and "would start the whole sweep again: leave out -m" in lines[0]
 
 
 def test_only_the_first_process_writes_a_record_and_a_log(tmp_path, monkeypatch, capfd):
@@ -80,4 +80,4 @@ def test_torchrun_beside_a_trainer_of_one_process_is_refused(tmp_path):
 def test_a_node_that_would_wait_for_others_without_end_is_refused(tmp_path, capfd):
     with pytest.raises(SystemExit):
         call(train.train, *TINY, f"hydra.run.dir={tmp_path}", "+trainer.num_nodes=2")
-    assert "would wait for the other nodes without end" in "".join(capfd.readouterr())
+    assert "would wait forever for the other nodes" in "".join(capfd.readouterr())

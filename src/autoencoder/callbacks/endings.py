@@ -53,12 +53,12 @@ def noted_if_it_ends_early(
 def _say_where_it_stopped(folder: RunFolder, trainer: Trainer) -> str:
     last = trainer.max_epochs
     if not folder.last.is_file():
-        return "stopped before the first checkpoint: there is nothing to go on from"
+        return "stopped before the first checkpoint: there is nothing to resume"
     if last is not None and 0 <= last <= trainer.current_epoch:
         where = "stopped after its last epoch, before it was measured"
     else:
         where = f"stopped in epoch {trainer.current_epoch + 1}" + (f" of {last}" if last and last > 0 else "")
-    return f"{where}; go on with: python src/train.py {assignment('resume', shown(folder.path))}"
+    return f"{where}; resume with: python src/train.py {assignment('resume', shown(folder.path))}"
 
 
 def why_it_ended(trainer: Trainer) -> str | None:
@@ -70,8 +70,8 @@ def why_it_ended(trainer: Trainer) -> str | None:
                 reasons.append(f"EarlyStopping: {callback.stopping_reason_message}")
             elif isinstance(callback, Timer):
                 left = callback.time_remaining()
-                reasons += ["its time is up"] if left is not None and left <= 0 else []
-        reasons = reasons or ["a callback told it to stop"]
+                reasons += ["time limit reached"] if left is not None and left <= 0 else []
+        reasons = reasons or ["a callback stopped it"]
         log.info("ended in epoch %d: %s", trainer.current_epoch, "; ".join(reasons))
     if trainer.global_step == 0:
         log.warning("no step was trained: the metrics are of the initial weights")

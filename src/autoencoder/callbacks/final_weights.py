@@ -44,5 +44,5 @@ def keep_final(trainer: Trainer, module: AutoencoderModule, datamodule: ImageDat
         trainer.save_checkpoint(kept.best_path, False)  # not only the weights
     if trainer.is_global_zero and mse is not None and before is not None:
         weights = "averaged weights" if is_average else "weights after the last validation"
-        fate = "they are best.ckpt now" if is_best else "best.ckpt stays"
-        log.info("%s: val/mse %.4f, at best before %.4f: %s", weights, mse, before, fate)
+        fate = "saved as best.ckpt" if is_best else "best.ckpt is kept"
+        log.info("%s: val/mse %.4f, best before %.4f: %s", weights, mse, before, fate)

@@ -30,11 +30,11 @@ def read_last(folder: RunFolder) -> dict[str, Any]:
     try:
         checkpoint = read_checkpoint(folder.last)
         if not {"loops", "optimizer_states", "optimizer", "global_step"} <= checkpoint.keys():
-            raise InputError(f"ckpt_path={folder.last} holds weights alone")
+            raise InputError(f"ckpt_path={folder.last} has only weights")
         return checkpoint
     except InputError as error:
-        remedy = f"a new run may start from {folder.best}, with ckpt_path" if folder.best.is_file() else "start anew"
-        raise InputError(f"{error}; {folder.path} cannot go on: {remedy}") from None
+        remedy = f"start a new run with ckpt_path={folder.best}" if folder.best.is_file() else "start a new run"
+        raise InputError(f"{error}; {folder.path} cannot be resumed: {remedy}") from None
 
 
 def check_goes_on(
@@ -58,7 +58,7 @@ def check_goes_on(
     """
     if not any(isinstance(callback, BestAndLast) for callback in callbacks.values()):
         raise InputError(
-            "a run that goes on writes its checkpoints anew: take callbacks.checkpoints back, or start a new run with "
+            "a resumed run must write checkpoints: keep callbacks.checkpoints, or start a new run with "
             f"ckpt_path={path}"
         )
     _check_best(path.with_name("best.ckpt"))
@@ -74,10 +74,10 @@ def check_goes_on(
     ]
     for key, limit, begun, _ in limits:
         if limit is not None and 0 <= limit < begun:
-            raise InputError(f"{key}={limit} is less than the {begun} that the run has behind it: set {begun} or more")
+            raise InputError(f"{key}={limit} is less than the {begun} already reached: set {begun} or more")
     for key, limit, _, done in limits:
         if had_finished and limit is not None and 0 <= limit <= done:
-            raise InputError(f"the run has finished with {key}={limit}, and nothing is left to train: set more")
+            raise InputError(f"the run has finished with {key}={limit} and has nothing left to train: raise it")
     states = checkpoint.get("callbacks", {})
     _check_time_is_left(states, trainer)
     for key in changed:
@@ -85,14 +85,14 @@ def check_goes_on(
         state = states.get(callbacks[name].state_key, {}) if group == "callbacks" and name in callbacks else {}
         if setting in state:
             raise InputError(
-                f"{key} cannot be changed on the way, since the callback keeps it in its state: leave it out, take the "
-                f"callback away with ~callbacks.{name}, or start a new run with ckpt_path={path}"
+                f"{key} cannot change in a resumed run, since the callback's state contains it: leave it out, remove "
+                f"the callback with ~callbacks.{name}, or start a new run with ckpt_path={path}"
             )
     scheduler = module.make_scheduler(optimizer, 1)
     of_schedule = [key for key in changed if key.startswith(("optimizer.", "scheduler.", "trainer.max_"))]
     if of_schedule and not isinstance(scheduler, LambdaLR):
         raise InputError(
-            f"{of_schedule[0]} cannot be changed on the way, since {type(scheduler).__name__} keeps it in its state: "
+            f"{of_schedule[0]} cannot change in a resumed run, since {type(scheduler).__name__}'s state contains it: "
             f"leave it out, or start a new run with ckpt_path={path}"
         )
 
@@ -114,7 +114,7 @@ def data_of_run(checkpoint: Mapping[str, Any], data: Mapping[str, Any]) -> dict[
         return settings | {"data_dir": found}
     if trained.get("train_images", DOWNLOADED) != DOWNLOADED:
         raise InputError(
-            f"the run's images are not in {' nor in '.join(folders)}: set DATA_DIR to the folder that has them"
+            f"the run's images are not in {' or '.join(folders)}: set DATA_DIR to the folder that has them"
         )
     return settings
 
@@ -126,7 +126,7 @@ def _check_best(path: Path) -> None:
             read_checkpoint(path)
     except InputError as error:
         raise InputError(
-            f"{error}; the run can only go on without it: delete it, and the best of the epochs to come is kept"
+            f"{error}; delete it to resume the run: the best of the remaining epochs is then kept"
         ) from None
 
 
@@ -138,8 +138,8 @@ def _check_time_is_left(states: Mapping[str, Any], trainer: Trainer) -> None:
             left = callback.time_remaining()  # the whole limit, since the callback's state is not loaded yet
             if left is not None and left <= elapsed:
                 raise InputError(
-                    f"the run has trained for {elapsed:.0f} s, and trainer.max_time gives it {left:.0f} s in all: "
-                    "set trainer.max_time to more, or to null"
+                    f"the run has trained for {elapsed:.0f} s, and trainer.max_time allows {left:.0f} s in all: "
+                    "raise trainer.max_time, or set it to null"
                 )
 
 
@@ -162,7 +162,7 @@ def start_from(path: str | Path, module: AutoencoderModule, datamodule: ImageDat
     seen = val_size - trained["val_size"]
     if trained.get("fingerprint") == datamodule.images.fingerprint and seen > 0:
         log.warning("the checkpoint was trained on %d of the %d validation images", seen, val_size)
-    log.info("a new run, from the weights %sof %s", "and the optimiser's state " if states else "", path)
+    log.info("a new run starts from the weights %sof %s", "and the optimiser's state " if states else "", path)
 
 
 def _check_network(path: str | Path, checkpoint: dict[str, Any], module: AutoencoderModule) -> None:
@@ -170,7 +170,7 @@ def _check_network(path: str | Path, checkpoint: dict[str, Any], module: Autoenc
         trained = checkpoint["hyper_parameters"].get(name)
         if trained != value:
             setting = f"set model.{name}={str(trained).replace(' ', '')}"
-            remedy = "take such images" if name == "image_shape" else setting
+            remedy = "use such images" if name == "image_shape" else setting
             raise InputError(
                 f"checkpoint {path} was trained with {name} {trained}, this model has {value}: "
                 f"{remedy} or start a new run"
@@ -184,8 +184,9 @@ def _check_layers(path: str | Path, weights: Mapping[str, Tensor], module: Autoe
     for name in [*ours, *theirs]:
         if theirs.get(name) != ours.get(name):
             raise InputError(
-                f"checkpoint {path} has {name} {theirs.get(name, 'not at all')}, the {type(module).__name__} of now "
-                f"{ours.get(name, 'not at all')}: it is of another version of that class, bring it back or train anew"
+                f"checkpoint {path} does not fit the current {type(module).__name__}: {name} was "
+                f"{theirs.get(name, 'missing')} and is {ours.get(name, 'missing')} now; "
+                "restore the class that it was trained with, or start a new run"
             )
 
 

@@ -29,7 +29,7 @@ class StartFromPCA(Callback):
         if not (isinstance(network, MLPAutoencoder) and isinstance(datamodule, ImageDataModule)):
             raise InputError(
                 "callbacks.start_from_pca is for fully-connected networks, model=mlp or model=deep: "
-                "take one of these, or leave it out with callbacks.start_from_pca=null"
+                "use one of these, or leave it out with callbacks.start_from_pca=null"
             )
         start_from_pca(network, datamodule.images.train.images(slice(IMAGES)))
 

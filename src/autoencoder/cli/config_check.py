@@ -40,7 +40,7 @@ def check_config(config: Mapping[str, Any], function: Callable[..., Any], given:
     single = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN
     is_alone = single and not config.get("resume") and not is_job_of_sweep()
     if is_alone and (sweep := HydraConfig.get().runtime.choices.get("sweep")):
-        raise InputError(f"sweep={sweep} is of several runs: add -m, or leave it out")
+        raise InputError(f"sweep={sweep} starts several runs: add -m, or leave it out")
     known = list(dotted_keys(config))
     for name in own_keys.required:
         if name in given:
@@ -89,14 +89,14 @@ def _signature(path: str, target: Any) -> Signature:
         else:
             return any_signature()
     near = did_you_mean(target, names)
-    raise InputError(f"{path}._target_: there is no {target!r} to be found{reason}{near}")
+    raise InputError(f"{path}._target_: {target!r} was not found{reason}{near}")
 
 
 def _import(target: str) -> Any:
     """Imports what a dotted name refers to: something in a module, or in a class of a module."""
     home, _, name = target.rpartition(".")
     if not home:
-        raise ImportError("it is to be written MODULE.NAME")
+        raise ImportError("write it as MODULE.NAME")
     try:
         return getattr(import_module(home), name)
     except ModuleNotFoundError as error:
@@ -115,7 +115,7 @@ def with_image_shape(model: Mapping[str, Any], image_shape: Sequence[int]) -> di
     if wanted is not None and list(wanted) != list(image_shape):
         raise InputError(
             f"model.image_shape is {list(wanted)}, but the images are {list(image_shape)} "
-            "(channels, height, width): leave model.image_shape out, or name other images with data or DATA_DIR"
+            "(channels, height, width): leave model.image_shape out, or set other images with data or DATA_DIR"
         )
     takes_one = "image_shape" in model or "image_shape" in arguments_of(model.get("_target_"))
     return {**model, "image_shape": list(image_shape)} if takes_one else dict(model)
@@ -166,7 +166,7 @@ def _explain(error: ValidationError, value: Any) -> str:
     faults = error.errors()
     kinds = {fault["type"] for fault in faults}
     if "string_too_short" in kinds:
-        return "must not be empty: leave it out, or give the variable a value that it is taken from"
+        return "must not be empty: leave it out, or set the variable that it comes from"
     wants_list = all(
         fault["type"] == "list_type" or fault.get("ctx", {}).get("class") == "Sequence" for fault in faults
     )

@@ -146,16 +146,16 @@ def explain(error: BaseException) -> str | None:
         return _fold(str(error))
     if full := _disk_full(error):
         where = f" {full.filename}" if full.filename else ""
-        return f"{full.strerror}{where}: make room, then go on with resume=RUN; what was saved before is whole"
+        return f"{full.strerror}{where}: free some space, then resume with resume=RUN; earlier files are intact"
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
-        return f"{error.filename}: {error.strerror}: change its rights, or name another folder"
+        return f"{error.filename}: {error.strerror}: change its permissions, or use another folder"
     if _is_lack_of_memory(error):
-        return _fold(f"out of memory, {error}: take a smaller model or data.batch_size")
+        return _fold(f"out of memory, {error}: use a smaller model or data.batch_size")
     if isinstance(error, ModuleNotFoundError) and (line := _explain_missing_package(str(error))):
         return line
     if type(error).__name__ in ("MisconfigurationException", "ValidationError"):  # Lightning's, pydantic's
         if "No supported gpu backend found" in str(error):
-            return "trainer.accelerator=gpu: this machine has no GPU that torch can use; take trainer=cpu"
+            return "trainer.accelerator=gpu: this machine has no GPU that torch can use; set trainer=cpu"
         return _fold(str(error))
     said = said_by_lightning(error)
     return _fold(said) if said else None
@@ -201,7 +201,7 @@ def check_letters(*texts: str) -> None:
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             encoding = sys.getfilesystemencoding()
             remedy = "rename it" if encoding == "utf-8" else "set PYTHONUTF8=1 in the environment"
-            raise InputError(f"{text!a} has letters that are not in this locale's encoding, {encoding}: {remedy}")
+            raise InputError(f"{text!a} has characters outside this locale's encoding, {encoding}: {remedy}")
 
 
 def _is_raised_by_hydra(error: BaseException) -> bool:
@@ -231,7 +231,7 @@ def _explain_composition(error: BaseException) -> str:
         if kind == "InterpolationKeyError":
             taken = [word for word in sys.argv if word.startswith("~")]
             remedy = f"; leave out {' '.join(taken)}" if taken else ""
-            return f"{key} needs a setting that is not there: {_fold(str(unknown))}{remedy}"
+            return f"{key} needs a setting that is missing: {_fold(str(unknown))}{remedy}"
         arguments = arguments_of(parent.get("_target_"))
         if name in arguments:
             return f"'{key}' is not set in the config yet: to add it, write +{key}=VALUE"
@@ -245,7 +245,7 @@ def _explain_composition(error: BaseException) -> str:
         said = _fold(text.split("See https")[0])
         if (key, value) != (key.strip(), value.strip()):
             return f"{said}: write KEY=VALUE without spaces beside ="
-        return f"{said}; if the value is meant as it stands: {assignment(key, value)}"
+        return f"{said}; to use the value literally: {assignment(key, value)}"
     text = re.sub(r"To append to your default list use \S+", "", text)  # useless here: the command has no such group
     said = _fold(re.sub(r"Config search path:(\n?\s*provider=.*)*", "", text)).rstrip(".")
     return said + _which_option(unknown, text)
@@ -270,7 +270,7 @@ def _which_option(error: BaseException, text: str) -> str:
     if unread := re.search(r"Could not load '(\w+)/(\S+)'", text):  # in a list, logger=[tensorboard,cvs]
         return f": {unread[1]} takes {options_of(unread[1])}"
     if deleted := re.search(r"Could not delete '(\w+)'", text):
-        return f": for none at all, write {deleted[1]}=[]" if deleted[1] in groups() else ""
+        return f": for none, write {deleted[1]}=[]" if deleted[1] in groups() else ""
     if unmatched := re.search(r"Could not override '(\w+)'", text):
         return of_train(unmatched[1]) or did_you_mean(unmatched[1], groups())
     return ""
@@ -285,7 +285,7 @@ def groups() -> list[str]:
 def of_train(group: str) -> str:
     """The end of a message about a group that only train.py has; empty in train.py."""
     is_other = Path(sys.argv[0]).name in ("evaluate.py", "explore.py") and group in groups()
-    return f"; {group} is a setting of train.py, here the checkpoint brings its own" if is_other else ""
+    return f"; {group} is a setting of train.py; here it comes from the checkpoint" if is_other else ""
 
 
 def missing_group(name: str) -> str:
@@ -322,10 +322,10 @@ def unknown_key(key: str, allowed: list[str], elsewhere: Iterable[str] = ()) -> 
     """The message about an unknown key; `elsewhere` has the config's dotted keys."""
     public = [name for name in allowed if not name.startswith("_") and name != "hydra"]
     places = public if "." in key else [*public, *groups()]
-    listed = ", ".join(sorted(public)) or "no keys"
+    listed = f"allowed keys are {', '.join(sorted(public))}" if public else "no keys are allowed"
     if key in groups() and (hint := of_train(key)):
-        return f"unknown key '{key}': allowed there are {listed}{hint}"
-    return f"unknown key '{key}': allowed there are {listed}{did_you_mean(key, places, elsewhere)}"
+        return f"unknown key '{key}': {listed}{hint}"
+    return f"unknown key '{key}': {listed}{did_you_mean(key, places, elsewhere)}"
 
 
 def _fold(text: str) -> str:

@@ -90,20 +90,20 @@ class Start:
         """Logs that the run is resumed, and which settings have changed; only in the first process."""
         if not is_first_process():
             return
-        log.info("going on with %s", shown(self.folder.path))
+        log.info("resuming %s", shown(self.folder.path))
         for key, (before, now) in self.changes.items():
-            log.info("  with another %s from here on: %s, before %s", key, now, before)
+            log.info("  %s is now %s, was %s", key, now, before)
 
     def report(self) -> float | None:
         """Logs that there is nothing to do; returns the finished run's `val/mse`."""
         metrics = self.finished or {}
         errors = "  ".join(f"{name} {metrics[name]:.4f}" for name in ("val/mse", "test/mse") if metrics.get(name))
-        log.info("finished before, with the same settings: %s  %s", shown(self.folder.path), errors)
+        log.info("already finished with the same settings: %s  %s", shown(self.folder.path), errors)
         limits = ["max_epochs"]
         if self.config is not None:
             limits += [name for name in ("max_steps", "max_time") if self.config.trainer.get(name) not in (None, -1)]
         more = " ".join(f"trainer.{name}=…" for name in limits)
-        log.info("for more of it: python src/train.py %s %s", assignment("resume", shown(self.folder.path)), more)
+        log.info("to train longer: python src/train.py %s %s", assignment("resume", shown(self.folder.path)), more)
         return metrics.get("val/mse")
 
 
@@ -154,7 +154,7 @@ def expand_resume(arguments: Sequence[str]) -> list[str]:
     """
     named = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
     if named and not named[-1].strip("'\""):
-        raise InputError("resume= is empty: name the folder of a run, resume=RUN, or leave it out")
+        raise InputError("resume= is empty: set it to a run's folder, resume=RUN, or leave it out")
     if not named or named[-1] == "null" or is_job_of_sweep():
         return list(arguments)
     given = named[-1].strip("'\"")
@@ -165,14 +165,14 @@ def expand_resume(arguments: Sequence[str]) -> list[str]:
     own_folder = f"{own_key}={quoted(str(folder.path))}"
     several = [argument for argument in arguments if argument in ("-m", "--multirun")]
     if several and not is_of_sweep:
-        raise InputError(f"resume={given} goes on with one run: leave out -m")
+        raise InputError(f"resume={given} resumes a single run: leave out -m")
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key == "ckpt_path" and value != "null":
-            raise InputError("resume goes on from the run's own last.ckpt: leave out ckpt_path, or resume")
+            raise InputError("resume starts from the run's own last.ckpt: leave out ckpt_path, or resume")
         elsewhere = key == own_key and value != quoted(str(folder.path)) and is_first_process()
         if elsewhere and RunFolder(value.strip("'\"")).path != folder.path:
-            raise InputError(f"resume={given} goes on in the run's own folder: leave out {own_key}")
+            raise InputError(f"resume={given} writes to the run's own folder: leave out {own_key}")
     kept = [
         override
         for override in [*recorded, *of_hydra]
@@ -196,7 +196,7 @@ def _run_overrides(folder: RunFolder, given: str) -> tuple[list[str], list[str]]
     if not overrides.is_file():
         raise InputError(
             f"resume={given} is not the folder of a run, it has no .hydra/overrides.yaml: "
-            "name one such as logs/train/runs/<date_time>, or logs/train/latest"
+            "use one such as logs/train/runs/<date_time>, or logs/train/latest"
         )
     hydra = folder.record / "hydra.yaml"
     of_hydra = OmegaConf.select(OmegaConf.load(hydra), "hydra.overrides.hydra") if hydra.is_file() else None
@@ -230,26 +230,23 @@ def find_start(folder: RunFolder, settings: Mapping[str, Any]) -> Start:
     if checkpoint and folder.path in checkpoint.parents:
         if checkpoint != folder.last:
             raise InputError(
-                f"ckpt_path={ckpt_path} lies in the run's own folder, which goes on from last.ckpt: "
+                f"ckpt_path={ckpt_path} is in the run's own folder, which resumes from last.ckpt: "
                 "leave out hydra.run.dir to start a new run from it"
             )
         asks_to_resume = True
     if not folder.is_taken():
         if asks_to_resume:
-            log.info("%s holds no checkpoint yet: the run starts from its beginning", folder.path)
+            log.info("%s has no checkpoint yet: the run starts from the beginning", folder.path)
         return Start(folder)
     before = read_record(folder)
     if before is None or not settings.keys() <= before.keys():
-        raise InputError(
-            f"{folder.path} holds a run whose settings are not known, since its .hydra/config.yaml is lost or broken: "
-            "name another folder"
-        )
+        raise InputError(f"{folder.path} holds a run whose .hydra/config.yaml is missing or broken: use another folder")
     changes = differences(before, settings)
     if changes and not asks_to_resume:
         key, (was, now) = next(iter(changes.items()))
         raise InputError(
-            f"{folder.path} holds a run of other settings, {key} was {was} and is {now} now: "
-            f"name another folder, or change that run with resume={quoted(str(folder.path))}"
+            f"{folder.path} holds a run with other settings, {key} was {was} and is {now} now: "
+            f"use another folder, or change that run with resume={quoted(str(folder.path))}"
         )
     check_changes(changes, folder)
     metrics = folder.read_metrics()
@@ -257,7 +254,7 @@ def find_start(folder: RunFolder, settings: Mapping[str, Any]) -> Start:
         return Start(folder, finished=metrics)
     if not folder.last.is_file():
         raise InputError(
-            f"{folder.path} has lost the checkpoints/last.ckpt that its run would go on from: name another folder"
+            f"{folder.path} has no checkpoints/last.ckpt to resume from: use another folder"
             + (f", or start a new run elsewhere with ckpt_path={folder.best}" if folder.best.is_file() else "")
         )
     return Start(folder, True, changes)

@@ -146,7 +146,7 @@ def check_same(run: Job, job: Mapping[str, Any], sweep: Any) -> None:
     key = differing([before, now])[0]
     raise InputError(
         f"{shown(sweep)} holds a sweep with other settings, {key} was {before.get(key, ABSENT)} in job {run.name} and "
-        f"is {now.get(key, ABSENT)} now: name another folder, or change that sweep with resume={quoted(str(sweep))}"
+        f"is {now.get(key, ABSENT)} now: use another folder, or change that sweep with resume={quoted(str(sweep))}"
     )
 
 

@@ -19,23 +19,25 @@ def check_trainer(trainer: Mapping[str, Any], callbacks: Mapping[str, Any]) -> N
     for group in ("callbacks", "logger"):
         if group in trainer:
             raise InputError(
-                f"trainer.{group}: {group} is a group of its own here; to add a part, +{group}.NAME._target_=CLASS, "
+                f"trainer.{group}: {group} is a separate group here; to add a part, +{group}.NAME._target_=CLASS, "
                 f"to leave some out, {'callbacks.NAME=null' if group == 'callbacks' else 'logger=[]'}"
             )
     if trainer.get("enable_checkpointing") is False and callbacks.get("checkpoints"):
         raise InputError(
-            "trainer.enable_checkpointing=false: leave out their callback as well, callbacks.checkpoints=null"
+            "trainer.enable_checkpointing=false: also leave out the callback with callbacks.checkpoints=null"
         )
     if trainer.get("barebones"):
         raise InputError(
-            "trainer.barebones=true leaves no checkpoint to measure: for a light run take callbacks=light logger=[]"
+            "trainer.barebones=true leaves no checkpoint to measure: for a light run use callbacks=light logger=[]"
         )
     clip = trainer.get("gradient_clip_val")
     if isinstance(clip, int | float) and clip < 0:
         raise InputError(f"trainer.gradient_clip_val must be at least 0, got {clip}")
     devices, most = trainer.get("devices"), max(os.cpu_count() or 1, FEW)
     if trainer.get("accelerator") == "cpu" and isinstance(devices, int) and devices > most:
-        raise InputError(f"trainer.devices={devices} would start as many processes: set at most {most} on this machine")
+        raise InputError(
+            f"trainer.devices={devices} would start that many processes: set at most {most} on this machine"
+        )
     for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
         value = trainer.get(key)
         if value is not None and value < 1:
@@ -43,7 +45,7 @@ def check_trainer(trainer: Mapping[str, Any], callbacks: Mapping[str, Any]) -> N
     check_strategy(trainer)
     if trainer.get("enable_progress_bar") and callbacks.get("progress"):
         raise InputError(
-            "trainer.enable_progress_bar=true makes a second bar: leave out the other, callbacks.progress=null"
+            "trainer.enable_progress_bar=true adds a second bar: leave out the other with callbacks.progress=null"
         )
     for name, part in callbacks.items():
         _check_callback(name, str((part or {}).get("_target_")).rpartition(".")[2], trainer)
@@ -54,7 +56,7 @@ def _check_callback(name: str, kind: str, trainer: Mapping[str, Any]) -> None:
     if kind in ("LearningRateFinder", "BatchSizeFinder"):
         setting = "optimizer.lr=5e-3,1e-2,2e-2" if kind == "LearningRateFinder" else "data.batch_size=64,128,256"
         raise InputError(
-            f"callbacks.{name}: {kind} would train with another value than the config records: "
+            f"callbacks.{name}: {kind} would train with a different value than the config records: "
             f"leave it out, and compare values in a sweep, -m {setting}"
         )
     if kind == "ModelPruning":
@@ -64,7 +66,7 @@ def _check_callback(name: str, kind: str, trainer: Mapping[str, Any]) -> None:
         )
     if kind in ("RichProgressBar", "TQDMProgressBar") and not trainer.get("enable_progress_bar"):
         raise InputError(
-            f"callbacks.{name}: for {kind} in place of the project's own bar, "
+            f"callbacks.{name}: to use {kind} instead of the project's own bar, "
             "set trainer.enable_progress_bar=true callbacks.progress=null"
         )
 
@@ -77,6 +79,6 @@ def of_kind(group: str, parts: Mapping[str, object], kind: type[Part]) -> list[P
     for name, part in parts.items():
         if not isinstance(part, kind):
             raise InputError(
-                f"{group}.{name}._target_ makes a {type(part).__name__}, which is no {kind.__module__}.{kind.__name__}"
+                f"{group}.{name}._target_ makes a {type(part).__name__}, not a {kind.__module__}.{kind.__name__}"
             )
     return [part for part in parts.values() if isinstance(part, kind)]

@@ -59,7 +59,7 @@ class ImageDataModule(LightningDataModule):
             *names, last = (repr(name) for name in TITLES)
             raise InputError(
                 f"data.dataset must be {', '.join(names)} or {last}, got {dataset!r}; any other set in MNIST's format "
-                "needs the name of its folder, data.folder"
+                "needs data.folder, the name of its folder"
             )
         class_names = list(class_names)
         data_dir = str(absolute(data_dir))  # a plain value for checkpoints, valid in any working directory
@@ -225,9 +225,9 @@ class ImageDataModule(LightningDataModule):
             place = self.data_dir if idx_folder(images.name, self.folder) else images.title
             raise InputError(
                 f"{place} has other images than the checkpoint was trained on: {len(images.train) + len(images.val):,} "
-                f"training and {len(images.test):,} test images (fingerprint {images.fingerprint}) where it had "
+                f"training and {len(images.test):,} test images (fingerprint {images.fingerprint}) instead of "
                 f"{trained['train_images']:,} and {trained['test_images']:,} ({trained['fingerprint']}): "
-                "name the folder that has those, by DATA_DIR or data_dir"
+                "set DATA_DIR or data_dir to the folder that has those"
             )
 
     def _rank_and_world_size(self) -> tuple[int, int]:

@@ -145,11 +145,11 @@ def check_arrays(
     """Makes a data set from arrays; arguments and errors as in `ImageDataModule.from_arrays`."""
     if (train_labels is None) != (test_labels is None):
         missing = "train_labels" if train_labels is None else "test_labels"
-        raise InputError(f"`{missing}` is missing: give the labels of both, or of neither")
+        raise InputError(f"`{missing}` is missing: pass the labels of both or of neither")
     train, test = _as_images("train_images", train_images), _as_images("test_images", test_images)
     if train.shape[1:] != test.shape[1:]:
         raise InputError(
-            f"`train_images` and `test_images` must be of one size, got {list(train.shape)} and {list(test.shape)}"
+            f"`train_images` and `test_images` must have the same size, got {list(train.shape)} and {list(test.shape)}"
         )
     return LoadedImages(
         name,

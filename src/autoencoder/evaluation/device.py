@@ -13,5 +13,5 @@ def pick_device(device: Device = "auto") -> torch.device:
     """
     has_gpu = torch.cuda.is_available()
     if device == "gpu" and not has_gpu:
-        raise InputError("device=gpu: this machine has no GPU that torch can use; take device=auto or device=cpu")
+        raise InputError("device=gpu: this machine has no GPU that torch can use; set device=auto or device=cpu")
     return torch.device("cuda", 0) if has_gpu and device != "cpu" else torch.device("cpu")

@@ -34,13 +34,13 @@ def evaluate(outputs: Outputs, metrics: Collection[str] = QUICK) -> dict[str, fl
     Raises: ValueError for any other metric, for per_class alone, or for outputs on another split.
     """
     if outputs.name != "test":
-        raise ValueError(f"`outputs` must be those on the test images, got the {outputs.title} images")
+        raise ValueError(f"`outputs` must be those of the test images, got the {outputs.title} images")
     if isinstance(metrics, str):
         raise ValueError(f"`metrics` must be a list: [{metrics!r}]")
     if unknown := sorted(set(metrics) - set(GROUPS)):
         raise ValueError(f"`metrics` must be some of {', '.join(GROUPS)}, got {', '.join(unknown)}")
     if PER_CLASS in metrics and not set(QUICK) & set(metrics):
-        raise InputError(f"per_class is of each class what {', '.join(QUICK)} are of all: ask for one of these, too")
+        raise InputError(f"per_class gives {', '.join(QUICK)} for each class: also ask for one of these")
     asked = measurable(metrics, outputs)
     rows = {name: metric for name, metric in METRICS.items() if metric.group in asked}
     scored = [name for name, metric in rows.items() if metric.of == "reconstructions"]
@@ -85,7 +85,7 @@ def measurable(metrics: Collection[str], outputs: Outputs) -> set[str]:
     labels = images.train.labels
     for name, fitted in (("knn", labels), ("probe", labels if len(images.val) else split_held_out(labels)[0])):
         if len(fitted.unique()) < 2:
-            obstacles[name] = "the images that it learns from are of one class"
+            obstacles[name] = "its training images all have the same class"
     for name in metrics:
         if name in obstacles:
             log.info("%s is left out: %s", name, obstacles[name])

@@ -38,7 +38,7 @@ class Outputs:
 
     def __init__(self, model: AutoencoderModule | PCA, images: ImageSet, split: SplitName = "test") -> None:
         if not isinstance(images, ImageSet):
-            raise TypeError(f"`images` must be an ImageSet, as datamodule.images, got {type(images).__name__}")
+            raise TypeError(f"`images` must be an ImageSet, such as datamodule.images, got {type(images).__name__}")
         if split not in SPLIT_TITLES:
             raise ValueError(f"`split` must be one of {', '.join(SPLIT_TITLES)}, got {split!r}")
         if not len(images.split(split)):

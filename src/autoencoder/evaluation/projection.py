@@ -27,7 +27,7 @@ def check_projection(projection: Projection) -> None:
             importlib.import_module("umap")
         except ImportError:
             raise InputError(
-                "projection=umap needs the package umap-learn: pip install umap-learn, or take projection=tsne"
+                "projection=umap needs the package umap-learn: pip install umap-learn, or use projection=tsne"
             ) from None
 
 
@@ -43,7 +43,7 @@ def project(latents: Tensor, projection: Projection) -> tuple[Tensor, tuple[str,
     Raises: InputError if a latent is infinite or NaN, or for `umap` if it is not installed.
     """
     if not latents.isfinite().all():
-        raise InputError("the latents cannot be mapped: some are not finite numbers; take another checkpoint")
+        raise InputError("the latents cannot be mapped: some are not finite numbers; use another checkpoint")
     if latents.shape[1] == 1:
         return torch.cat([latents, torch.zeros_like(latents)], 1).float(), ("the one latent dimension", "")
     if projection == "tsne":

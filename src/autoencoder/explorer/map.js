@@ -151,7 +151,7 @@ function startMap(network) {
     ends.push(index);
     const complete = ends.length === 2;
     const end = complete ? "B" : "A";
-    announce(`Point ${end}: ${describe(index)}. ${complete ? "The slider walks from A to B" : "Choose point B"}`);
+    announce(`Point ${end}: ${describe(index)}. ${complete ? "The slider moves from A to B" : "Choose point B"}`);
     element("position").disabled = !complete;
     if (!complete) return redraw();
     [...element("strip").children].forEach((step, number) =>
@@ -205,7 +205,7 @@ function startMap(network) {
   }
   if (network) {
     element("map-hint").textContent =
-      "Click two points, or step with the arrow keys and choose with Enter, to walk from one digit to the other.";
+      "Click two points, or step with the arrow keys and choose with Enter, to interpolate between them.";
     for (let step = 0; step < STEPS; step++) element("strip").append(create("canvas", "", "pixels"));
     const second = samples.classes.findIndex((each) => each !== samples.classes[data.start]);
     ends.push(data.start);

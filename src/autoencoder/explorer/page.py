@@ -37,7 +37,7 @@ MARKER = '<meta name="generator" content="autoencoder explorer">'  # marks files
 SAMPLE_PIXELS = MAP_IMAGES * 784  # at most; the default model's page then has 3 MB, also at single precision
 WORST = 16
 CALIBRATION_IMAGES = 1_000
-TSNE_NOTE = "t-SNE keeps neighbours together; distances between groups, and what lies on a line, say little."
+TSNE_NOTE = "t-SNE keeps neighbours together; distances between groups and points on a line mean little."
 
 
 def write_explorer(
@@ -73,16 +73,16 @@ def check_output(path: Path) -> None:
     if not path.exists():
         return
     if not path.is_file():
-        raise InputError(f"output={path} is not a file: give the name of one, such as {path / 'explorer.html'}")
+        raise InputError(f"output={path} is not a file: set it to a file name, such as {path / 'explorer.html'}")
     with path.open("rb") as file:
         if MARKER.encode() not in file.read(4096):
-            raise InputError(f"output={path} is there and is no explorer page: move it away, or choose another output")
+            raise InputError(f"output={path} exists and is not an explorer page: move it, or choose another output")
 
 
 def check_explorable(image_shape: Sequence[int]) -> None:
     """Raises: InputError unless a page can show images of this shape: channels, height, width."""
     if image_shape[0] != 1:
-        raise InputError(f"the explorer shows images of one channel, these have {image_shape[0]}: leave out explorer")
+        raise InputError(f"the explorer shows images with one channel, these have {image_shape[0]}: leave out explorer")
 
 
 def build_page(data: Mapping[str, Any]) -> str:
@@ -167,7 +167,7 @@ def network_data(module: nn.Module, images: Tensor, precision: Precision) -> dic
             values = step(values)
     weights = torch.cat([tensor.flatten() for tensor in tensors]).cpu().to(dtype)
     if not weights.isfinite().all():
-        raise InputError(f"precision={precision}: a weight is too large or not a number; take precision=single")
+        raise InputError(f"precision={precision}: a weight is too large or not a number; use precision=single")
     return {"precision": precision, **layers, "weights": _encode_bytes(weights)}
 
 

@@ -34,7 +34,7 @@ class DivergenceError(InputError):
         rate, peak = group["lr"], group.get("initial_lr", group["lr"])
         super().__init__(
             f"training diverged in epoch {trainer.current_epoch + 1}, step {trainer.global_step}, at a learning rate "
-            f"of {rate:.3g}, {peak:.3g} at its peak: its numbers are infinite or NaN; lower optimizer.lr and run again"
+            f"of {rate:.3g}, {peak:.3g} at its peak: values are infinite or NaN; lower optimizer.lr and run again"
         )
 
 
@@ -50,8 +50,8 @@ def plain(name: str, value: Any) -> Any:
     if value is None or type(value) in (bool, int, float, str):
         return value
     raise TypeError(
-        f"`{name}` is a {type(value).__name__}, and a checkpoint holds plain values: pass a number, a text, or a list "
-        "or dict of these, or name it in the class's NOT_SAVED"
+        f"`{name}` is a {type(value).__name__}, and a checkpoint holds plain values: pass a number, a string, or a "
+        "list or dict of these, or add it to the class's NOT_SAVED"
     )
 
 
@@ -67,7 +67,7 @@ def images_of(batch: Batch) -> Tensor:
     """
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         raise ValueError(
-            "a batch must be (images, labels), as those of the data module or of DataLoader(TensorDataset(images, "
+            "a batch must be (images, labels), like those of the data module or of DataLoader(TensorDataset(images, "
             f"labels)), got {type(batch).__name__}"
         )
     return batch[0]

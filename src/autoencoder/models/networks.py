@@ -79,5 +79,5 @@ def _check_memory(weights: int) -> None:
     if there is not None and needed > there:
         raise InputError(
             f"a network of {weights:,} weights needs {needed / 1e9:,.0f} GB to train, and this machine has "
-            f"{there / 1e9:,.0f} GB: take a smaller model.latent_dim or smaller model.hidden_dims"
+            f"{there / 1e9:,.0f} GB: set a smaller model.latent_dim or smaller model.hidden_dims"
         )

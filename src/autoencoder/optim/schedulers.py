@@ -62,7 +62,7 @@ def linear(optimizer: Optimizer, total_steps: int | None, warmup: Share = 0.02, 
     if total_steps is None:
         raise InputError(
             "scheduler=linear needs the run's length: set trainer.max_epochs or +trainer.max_steps, "
-            "or take scheduler=constant"
+            "or use scheduler=constant"
         )
     warmup_steps = max(1, round(warmup * total_steps))
     decay_steps = max(1, total_steps - warmup_steps)

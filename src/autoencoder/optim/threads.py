@@ -39,7 +39,7 @@ def advise_on_threads(trainer: Trainer, network: nn.Module, image_shape: torch.S
             torch.set_num_threads(threads)
     if together > WORTH_SAYING * alone:
         log.warning(
-            "%d threads take %.1f ms a step, one takes %.1f ms, as on a busy machine: "
+            "%d threads take %.1f ms a step, one takes %.1f ms; the machine may be busy: "
             "start with OMP_NUM_THREADS=1 to train about %.0f times as fast",
             *(threads, 1000 * together, 1000 * alone, together / alone),
         )

@@ -19,14 +19,14 @@ def draw_loss_curves(outputs: Outputs, history: Mapping[str, Sequence[float]]) -
     Args: history, the columns of history.csv, see `autoencoder.runs.history.read_history`.
     """
     test_mse, pca_mse = mean(outputs.errors), mean(outputs.pca.errors)
-    figure = new_figure(3.4, "Error over the epochs", outputs)
+    figure = new_figure(3.4, "Error by epoch", outputs)
     axes = figure.subplots()
     curves = (("train/mse", "training, during the epoch", BLUE, "o-"), ("val/mse", "validation", ORANGE, "s--"))
     for name, label, color, line in curves:
         if any(value == value for value in history[name]):  # NaN where there are no validation images
             axes.plot(history["epoch"], history[name], line, color=color, label=label, markersize=3, linewidth=1.2)
-    axes.axhline(test_mse, color="black", linewidth=0.8, linestyle=":", label=f"{outputs.title}, of the checkpoint")
-    axes.axhline(pca_mse, color="grey", linewidth=0.8, linestyle="-.", label=f"{outputs.title}, of PCA")
+    axes.axhline(test_mse, color="black", linewidth=0.8, linestyle=":", label=f"{outputs.title}, checkpoint")
+    axes.axhline(pca_mse, color="grey", linewidth=0.8, linestyle="-.", label=f"{outputs.title}, PCA")
     shown = [pca_mse] + [value for name, *_ in curves for value in history[name] if value == value]
     if max(shown, default=0) > 5 * min(shown, default=0) > 0:
         axes.set_yscale("log")
@@ -45,7 +45,7 @@ def draw_class_errors(outputs: Outputs) -> Figure:
     """The distribution of test errors in each class: quartiles, 5 % to 95 %, and the mean."""
     errors, labels = outputs.errors, outputs.labels
     classes = labels.unique().tolist()
-    figure = new_figure(3.4, "Error in each class", outputs)
+    figure = new_figure(3.4, "Error by class", outputs)
     axes = figure.subplots()
     boxes = axes.boxplot(
         [errors[labels == label].numpy() for label in classes],
@@ -63,7 +63,7 @@ def draw_class_errors(outputs: Outputs) -> Figure:
     line = axes.axhline(mean(errors), color="black", linewidth=0.8, linestyle=":")
     figure.legend(
         [boxes["boxes"][0], boxes["whiskers"][0], boxes["means"][0], line],
-        ["quartiles and median", "5 % to 95 % of the images", "mean of the class", "mean of all"],
+        ["quartiles and median", "5 % to 95 % of the images", "class mean", "overall mean"],
         frameon=False,
         fontsize=8,
         ncols=4,

@@ -46,7 +46,7 @@ def draw_interpolations(outputs: Outputs, steps: int = 11) -> Figure:
     """
     panels = list(interpolations(outputs, steps).values())
     if not panels:
-        raise ValueError("`outputs` must have at least 2 test images to draw lines between, got 1")
+        raise ValueError("`outputs` must have at least 2 test images to interpolate between, got 1")
     return draw_panels(outputs, f"Interpolations between two {outputs.title} images", panels)
 
 

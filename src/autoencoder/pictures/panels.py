@@ -118,7 +118,7 @@ def interpolations(outputs: Outputs, steps: Steps = 11) -> Panels:
     images = torch.cat([ends[:, None], between, ends.roll(-1, dims=0)[:, None]], dim=1)
     rows = [f"{start} to {end}" for start, end in zip(names, names[1:] + names[:1], strict=True)]
     shares = [f"{share:.3g}" for share in torch.linspace(0, 1, steps).tolist()]
-    about = "share of the way from the one latent to the other"
+    about = "share of the way from one latent to the other"
     return {"latents/interpolations": Panel(images, rows, ["image", *shares, "image"], columns_about=about)}
 
 

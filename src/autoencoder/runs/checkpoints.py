@@ -39,21 +39,19 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = expand_home(path)
     if path.is_dir():
         inside = next((best for best in (path / "best.ckpt", RunFolder(path).best) if best.is_file()), None)
-        raise InputError(f"ckpt_path={path} is a folder: name a checkpoint" + (f", {inside}" if inside else ""))
+        raise InputError(f"ckpt_path={path} is a folder: use a checkpoint" + (f", {inside}" if inside else ""))
     if not path.is_file():
-        raise InputError(
-            f"ckpt_path={path}: there is no such file; a run's are in RUN/checkpoints/best.ckpt, last.ckpt"
-        )
+        raise InputError(f"ckpt_path={path}: there is no such file; use RUN/checkpoints/best.ckpt or last.ckpt")
     if not is_zipfile(path):
-        raise InputError(f"ckpt_path={path} is broken or not a checkpoint (not a zip archive): take another one")
+        raise InputError(f"ckpt_path={path} is broken or not a checkpoint (not a zip archive): use another one")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         plain = isinstance(checkpoint, dict)
     except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError, UnicodeDecodeError) as error:
         reason = shorten(str(error), 100, placeholder=" …")
-        raise InputError(f"ckpt_path={path} is broken or not a checkpoint ({reason}): take another one") from None
+        raise InputError(f"ckpt_path={path} is broken or not a checkpoint ({reason}): use another one") from None
     if not plain or not {"state_dict", "hyper_parameters", "ImageDataModule", "model"} <= checkpoint.keys():
-        raise InputError(f"ckpt_path={path} is not a checkpoint of this project: take RUN/checkpoints/best.ckpt")
+        raise InputError(f"ckpt_path={path} is not a checkpoint of this project: use RUN/checkpoints/best.ckpt")
     return checkpoint
 
 
@@ -77,15 +75,15 @@ def _model_class(path: str | Path, name: str) -> type[AutoencoderModule]:
     home, _, own_name = name.rpartition(".")
     if home and home.partition(".")[0] != "autoencoder":
         raise InputError(
-            f"ckpt_path={path} holds the class {name}, which is not in the package autoencoder: move its file into "
-            f"src/autoencoder/, or load it in Python, with {own_name}.load_from_checkpoint(…)"
+            f"ckpt_path={path} needs the model class {name}, which is not in the package autoencoder: move its file "
+            f"into src/autoencoder/, or load it in Python with {own_name}.load_from_checkpoint(…)"
         )
     try:
         found = getattr(import_module(home or "autoencoder"), own_name, None)
     except ImportError:
         found = None
     if not (isinstance(found, type) and issubclass(found, AutoencoderModule)):
-        raise InputError(f"ckpt_path={path} holds the class {name}, which is not there (any more): bring its file back")
+        raise InputError(f"ckpt_path={path} needs the model class {name}, which does not exist: restore its file")
     return found
 
 
@@ -104,24 +102,22 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
         module = model.load_from_checkpoint(path, map_location="cpu")
     except RuntimeError as error:  # from PyTorch, with a message that names each layer
         raise InputError(
-            f"ckpt_path={path} has other layers than the {model.__name__} of now "
-            f"({shorten(str(error), 200, placeholder=' …')}): bring back the class that it was trained with"
+            f"ckpt_path={path} has other layers than the current {model.__name__} "
+            f"({shorten(str(error), 200, placeholder=' …')}): restore the class that it was trained with"
         ) from None
     if not has_finite_weights(module):
-        raise InputError(
-            f"ckpt_path={path} has weights that are no numbers, of a training that diverged: take another one"
-        )
+        raise InputError(f"ckpt_path={path} has infinite or NaN weights, since training diverged: use another one")
     trained = checkpoint["ImageDataModule"]
     settings = dict(checkpoint.get("datamodule_hyper_parameters", {"data_dir": "data"}))
     name = idx_folder(trained["dataset"], settings.get("folder"))
     if name is None and trained["dataset"] not in TITLES:
         raise InputError(
-            f"ckpt_path={path} was trained on {trained['dataset']}, which are in no file: in Python, load it with "
-            "AutoencoderModule.load_from_checkpoint and measure it with autoencoder.evaluation.evaluate.evaluate"
+            f"ckpt_path={path} was trained on {trained['dataset']}, which is not stored in files: in Python, load it "
+            "with AutoencoderModule.load_from_checkpoint and measure it with autoencoder.evaluation.evaluate.evaluate"
         )
     if data_dir and name is None:
         raise InputError(
-            f"data_dir={data_dir}: the images of {trained['dataset']} are in no folder, leave out data_dir"
+            f"data_dir={data_dir}: the images of {trained['dataset']} are not in a folder: leave out data_dir"
         )
     settings |= {"dataset": trained["dataset"], "val_size": trained["val_size"], "offline_fallback": False}
     if name is not None:
@@ -129,8 +125,8 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
     datamodule = _with_images_of(trained, settings, None if data_dir else os.environ.get("DATA_DIR"))
     if datamodule.image_shape != module.image_shape:
         raise InputError(
-            f"ckpt_path={path} is of images of {list(module.image_shape)} (channels, height, width), "
-            f"those in {datamodule.data_dir} are {list(datamodule.image_shape)}: name another folder as data_dir"
+            f"ckpt_path={path} was trained on images of {list(module.image_shape)} (channels, height, width), "
+            f"those in {datamodule.data_dir} are {list(datamodule.image_shape)}: set data_dir to another folder"
         )
     return module, datamodule
 
@@ -153,7 +149,7 @@ def _with_images_of(trained: dict[str, Any], settings: dict[str, Any], environme
         datamodule.setup()
     else:
         if elsewhere and idx_folder(trained["dataset"], settings.get("folder")):
-            log.info("on the images in %s, as the run; not on those in DATA_DIR", settings["data_dir"])
+            log.info("using the run's images in %s, not those in DATA_DIR", settings["data_dir"])
     return datamodule
 
 
@@ -191,7 +187,7 @@ def _folder_with_images(name: str, trained: Mapping[str, Any], run_had: str, dat
         return found
     if data_dir or trained.get("train_images", DOWNLOADED) != DOWNLOADED:
         raise InputError(
-            f"the images that the checkpoint was trained on are not in {' nor in '.join(folders)}: "
-            f"name the folder that has them, or their {name}/raw, as data_dir"
+            f"the images that the checkpoint was trained on are not in {' or '.join(folders)}: "
+            f"set data_dir to the folder that has them or their {name}/raw"
         )
     return environment or run_had

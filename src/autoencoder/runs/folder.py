@@ -109,7 +109,7 @@ class RunFolder:
         found = [path.name for path in names if path.exists()]
         if found and not (self.record.exists() or self.metrics.exists()):
             raise InputError(
-                f"{self.path} holds {', '.join(found)}, of no run, which would be written over: name another folder"
+                f"{self.path} holds no run, but {', '.join(found)}, which would be overwritten: use another folder"
             )
 
     def hold(self) -> None:
@@ -126,7 +126,7 @@ class RunFolder:
         try:
             lock.acquire()
         except Timeout:
-            raise InputError(f"another run is at work in {self.path}: wait for it, or name another folder") from None
+            raise InputError(f"another run is writing to {self.path}: wait for it, or use another folder") from None
         _held[self.path] = lock
 
     def is_held(self) -> bool:
@@ -234,7 +234,7 @@ def check_changes(changes: Mapping[str, tuple[Any, Any]], folder: RunFolder) -> 
             fits = not key.startswith(("model.", "optimizer."))  # these shape its weights and optimiser state
             remedy = f"start a new run with ckpt_path={folder.last}" if fits else "train a new run"
             raise InputError(
-                f"{key} was {before} in {folder.path} and is {now} now, and a run cannot change it on its way: "
+                f"{key} was {before} in {folder.path} and is {now} now, and a resumed run cannot change it: "
                 f"leave it out, or {remedy}"
             )
 

@@ -71,8 +71,8 @@ def check_strategy(trainer: Mapping[str, Any]) -> None:
     name = strategy.get("start_method") if isinstance(strategy, Mapping) else strategy
     if isinstance(name, str) and any(word in name for word in COPYING):
         raise InputError(
-            f"trainer.strategy={name} trains in copies of this process, which then knows nothing of their result: "
-            "take trainer.strategy=ddp"
+            f"trainer.strategy={name} trains in copies of this process, which does not get their result: "
+            "use trainer.strategy=ddp"
         )
 
 
@@ -89,18 +89,18 @@ def check_processes(trainer: "Trainer", in_sweep: bool) -> None:
     starts_them = not (environment and environment.creates_processes_externally)
     if in_sweep and trainer.world_size > 1 and starts_them:
         raise InputError(
-            f"{wanted}: each further process starts the command once more, a whole sweep too: "
+            f"{wanted}: each further process would start the whole sweep again: "
             "leave out -m, set trainer.devices=1, or start the sweep with torchrun"
         )
     if trainer.num_nodes > 1 and starts_them and not {"MASTER_ADDR", "NODE_RANK"} <= os.environ.keys():
         raise InputError(
-            f"{wanted}: this process would wait for the other nodes without end: start the command with torchrun or "
+            f"{wanted}: this process would wait forever for the other nodes: start the command with torchrun or "
             "srun on each node, or set MASTER_ADDR and NODE_RANK there"
         )
     started = int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 1
     if started > 1 and trainer.world_size != started:
         raise InputError(
-            f"torchrun has started {started} processes, and {wanted} with trainer.strategy="
-            f"{'auto' if trainer.world_size == 1 else 'ddp'} makes {trainer.world_size}: "
+            f"torchrun started {started} processes, and {wanted} with trainer.strategy="
+            f"{'auto' if trainer.world_size == 1 else 'ddp'} needs {trainer.world_size}: "
             f"set trainer=ddp trainer.devices={os.environ.get('LOCAL_WORLD_SIZE', started)}"
         )

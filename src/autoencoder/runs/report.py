@@ -154,11 +154,11 @@ def _next_commands(folder: RunFolder) -> list[str]:
     if (folder.path / "tensorboard").is_dir():
         served = folder.path.is_relative_to(absolute(Path(os.environ.get("PROJECT_ROOT", "."), "logs")))
         options = "" if served else f" ARGS={shlex.quote(f'--logdir {shlex.quote(shown(folder.path))}')}"
-        commands.append(("its curves and pictures", f"make tensorboard{options}"))
+        commands.append(("curves and images", f"make tensorboard{options}"))
     if folder.best.is_file():
         argument = assignment("ckpt_path", shown(folder.best))
         commands.append(("more figures", f"python src/evaluate.py {argument}"))
-        commands.append(("a page to play with", f"python src/explore.py {argument}"))
+        commands.append(("interactive page", f"python src/explore.py {argument}"))
     return [f"{what}: {command}" for what, command in commands]
 
 
