@@ -98,7 +98,7 @@ def train(
     plugins = trainer.get("plugins") or []
     fitter: Trainer = build(
         {name: value for name, value in trainer.items() if name != "plugins"},
-        callbacks=[recorder, clock, ResumedEpoch(), *of_kind("callbacks", looking, Callback), stop],
+        callbacks=[recorder, clock, *of_kind("callbacks", looking, Callback), ResumedEpoch(), stop],
         logger=of_kind("logger", loggers, Logger),
         plugins=[WholeFiles(), *build(plugins if isinstance(plugins, list) else [plugins])],
     )
