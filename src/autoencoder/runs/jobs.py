@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,7 +45,7 @@ class Job:
     error: str
 
     def value(self, key: str) -> Any:
-        """Its value of a setting; of a group that was not chosen by an override, the class it builds; None if absent."""
+        """Its value of a setting; of a group that no override has chosen, the class it builds; None if absent."""
         given = dict(_assignments(self.overrides))
         if key in self.settings:
             return self.settings[key]
@@ -60,9 +60,10 @@ class Job:
         return f"{self.name} {' '.join(self.overrides)}".strip()
 
 
-def find_jobs(folder: str | Path) -> list[Job]:
+def find_jobs(folder: str | Path, started: Mapping[Path, Sequence[str]] | None = None) -> list[Job]:
     """The jobs in a folder: the run itself, or all runs and planned jobs at any depth, in the order of their numbers.
 
+    Args: started, folders and overrides of jobs that this process has run; they count more than what is in the folders.
     Raises: InputError if there is no such folder.
     """
     root = absolute(folder)
@@ -70,27 +71,32 @@ def find_jobs(folder: str | Path) -> list[Job]:
         raise InputError(f"runs={folder}: there is no such folder: name a run's, a sweep's, or one that contains them")
     planned = {root / name: overrides for name, overrides in read_plan(root).items()}
     folders = {root} if _is_job(root) else set(_job_folders(root))
-    jobs = [_read_job(path, root, planned.get(path)) for path in folders | planned.keys()]
+    started = started or {}
+    paths = folders | planned.keys() | started.keys()
+    jobs = [_read_job(path, root, planned.get(path), started.get(path)) for path in paths]
     return sorted(jobs, key=lambda job: _order(job.name))
 
 
 def find_runs(folders: Sequence[str | Path]) -> list[Job]:
     """The jobs in several folders, each once; they are named relative to the folder that holds all of these.
 
-    Raises: InputError if a folder does not exist or contains no run.
+    Raises: InputError if a folder does not exist or contains no run, or if there are no folders.
     """
+    if not folders:
+        raise InputError("runs is an empty list: name the folders of runs or sweeps, runs=[DIR,…]")
     found: dict[Path, Job] = {}
-    for folder in folders:
+    roots = list(dict.fromkeys(absolute(folder) for folder in folders))
+    for folder in roots:
         jobs = find_jobs(folder)
         if not jobs:
-            raise InputError(
-                f"runs={folder}: no run is in this folder: name a run's, a sweep's, or one that contains them"
-            )
+            has_begun = "no job of this sweep has begun" if is_sweep(folder) else "no run is in this folder"
+            raise InputError(f"runs={folder}: {has_begun}: name a run's, a sweep's, or one that contains them")
         found |= {job.folder: job for job in jobs if job.folder not in found}
-    if len(folders) == 1:
+    if len(roots) == 1:
         return list(found.values())
-    root = os.path.commonpath([absolute(folder) for folder in folders])
-    return [Job(**vars(job) | {"name": os.path.relpath(job.folder, root)}) for job in found.values()]
+    root = os.path.commonpath(roots)
+    names = {folder: os.path.relpath(folder, root) for folder in found}
+    return [replace(job, name=job.name if names[job.folder] == "." else names[job.folder]) for job in found.values()]
 
 
 def differing_settings(jobs: Sequence[Job]) -> list[str]:
@@ -135,18 +141,20 @@ def read_settings(record: Path) -> dict[str, Any] | None:
     return dict(flat(config)) if isinstance(config, Mapping) else None
 
 
-def _read_job(folder: Path, root: Path, planned: Sequence[str] | None) -> Job:
+def _read_job(folder: Path, root: Path, planned: Sequence[str] | None, started: Sequence[str] | None) -> Job:
     files = RunFolder(folder)
     recorded = _read_yaml(files.record / "overrides.yaml")
-    overrides = [str(one) for one in (recorded if isinstance(recorded, list) and recorded else planned) or []]
+    recorded = [str(one) for one in recorded] if isinstance(recorded, list) else []
+    overrides = list(started or recorded or planned or [])
     settings = read_settings(files.record)
+    is_others = bool(started and recorded and overrides != recorded)  # the record of another run
     error = "" if files.is_held() else _last_error(folder)
     metrics = files.read_metrics() or {}
     return Job(
         name=os.path.relpath(folder, root) if folder != root else folder.name,
         folder=folder,
         overrides=overrides,
-        settings=dict(_assignments(overrides)) if settings is None else settings,
+        settings=dict(_assignments(overrides)) if settings is None or is_others else settings,
         metrics={} if error else metrics,  # those of an earlier attempt
         status=_status(files, metrics, error, settings is not None),
         error=error,
