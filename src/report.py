@@ -17,8 +17,9 @@ def report(runs: Text | list[Text], metric: Text, comparison: bool, paths: dict[
 
     from autoencoder.paths import absolute, shown
     from autoencoder.pictures.save_study import save_study, title_of
+    from autoencoder.runs.job_values import count_statuses
     from autoencoder.runs.jobs import find_runs
-    from autoencoder.runs.study import count_statuses, study_of
+    from autoencoder.runs.study import study_of
     from autoencoder.runs.study_report import format_table
 
     imports_done()
@@ -27,7 +28,7 @@ def report(runs: Text | list[Text], metric: Text, comparison: bool, paths: dict[
     log.info("%s", format_table(study))
     log.info("%s", count_statuses(study.jobs))
     output = Path(paths["output_dir"])
-    files = save_study(study, output, title_of(*map(absolute, folders)))
+    files = save_study(study, output, title_of(*map(absolute, folders)), comparison)
     log.info("files in %s:\n  %s", shown(output), ", ".join(files))
 
 

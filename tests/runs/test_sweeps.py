@@ -15,8 +15,9 @@ import evaluate
 import explore
 import train
 from autoencoder.cli.hydra_callbacks import SweepReport
+from autoencoder.runs.job_values import best_job
 from autoencoder.runs.jobs import find_jobs
-from autoencoder.runs.study import best_job, study_of
+from autoencoder.runs.study import study_of
 from autoencoder.runs.study_report import format_table
 
 LIGHT = (*QUICK, "callbacks=light", "logger=[]", "+trainer.limit_train_batches=5")

@@ -17,9 +17,10 @@ from autoencoder.errors import InputError
 from autoencoder.paths import absolute
 from autoencoder.pictures.save_study import save_study, title_of
 from autoencoder.runs.folder import RunFolder, note_sweep
+from autoencoder.runs.job_values import BEST_BY, best_job, checkpoint_of
 from autoencoder.runs.jobs import find_jobs
 from autoencoder.runs.processes import is_first_process
-from autoencoder.runs.study import BEST_BY, best_job, checkpoint_of, study_of
+from autoencoder.runs.study import study_of
 from autoencoder.runs.study_report import format_table, logs_of
 
 

@@ -1,22 +1,29 @@
 """A study of several runs: its settings, each metric's mean and spread over the seeds, and how settings compare."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite, sqrt
+from math import sqrt
+from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, get_args
+from typing import Any
 
 from autoencoder.errors import InputError
-from autoencoder.metrics import METRICS, format_value, is_higher_better, metric_of
-from autoencoder.runs.folder import RunFolder
-from autoencoder.runs.jobs import Job, Status, differing_settings
+from autoencoder.metrics import format_value, is_higher_better, metric_of
+from autoencoder.runs.job_values import (
+    BEST_BY,
+    DATASET,
+    checkpoint_of,
+    datasets_of,
+    measured_metrics,
+    seed_of,
+    text_of,
+    value_of,
+)
+from autoencoder.runs.jobs import Job, differing_settings
 
-BEST_BY = "val/mse"  # the test set is never used for selection
 MAIN_METRIC = "test/mse"
-DATASET = "dataset"  # the key of a column, where runs have several data sets
 DATA_KEYS = ("data", "data.dataset", "data.folder", "data.title", "data.class_names")  # say the same
 
 
@@ -114,10 +121,15 @@ class Study:
     keys: Sequence[str]
     settings: Sequence[Setting]
 
+    @property
+    def sign(self) -> int:
+        """1 if lower values of the metric are better, -1 if higher ones are."""
+        return -1 if is_higher_better(self.metric) else 1
+
     @cached_property
     def datasets(self) -> list[str]:
         """The data sets that the jobs were measured on."""
-        return _datasets(self.jobs)
+        return datasets_of(self.jobs)
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
@@ -139,6 +151,13 @@ class Study:
         return [setting for _, setting in best.values()]
 
     @cached_property
+    def comparable(self) -> list[Job]:
+        """The finished jobs that have the metric and a checkpoint, best first."""
+        ranked = [job for job in self.jobs if value_of(job, self.metric) is not None]
+        ranked.sort(key=lambda job: self.sign * job.metrics[self.metric])
+        return [job for job in ranked if (path := checkpoint_of(job)) and Path(path).is_file()]
+
+    @cached_property
     def metrics(self) -> list[str]:
         """The keys of all metrics that finished jobs have, see `measured_metrics`."""
         return measured_metrics(self.jobs)
@@ -157,7 +176,7 @@ def study_of(jobs: Sequence[Job], metric: str | None = None) -> Study:
     elif numbers and metric not in numbers:
         raise InputError(f"metric={metric}: no finished run has it; they have {', '.join(measured) or 'none'}")
     keys = [key for key in differing_settings(jobs) if key != "seed"]
-    datasets = _datasets(jobs)
+    datasets = datasets_of(jobs)
     several = len(datasets) > 1
     if several:
         keys = [DATASET, *(key for key in keys if not _says_dataset(key, jobs))]
@@ -186,60 +205,9 @@ def compare(setting: Setting, best: Setting, metric: str) -> Comparison:
     return Comparison(setting, best, fmean(own.values()) - fmean(others.values()), spread, 0)
 
 
-def best_job(jobs: Sequence[Job]) -> Job | None:
-    """The finished job with the lowest validation error; None for a single job, or if no job has one.
-
-    None, too, if the jobs have different data sets, whose errors do not compare.
-    """
-    measured = [job for job in jobs if value_of(job, BEST_BY) is not None]
-    if not measured or len(jobs) < 2 or len(_datasets(jobs)) > 1:
-        return None
-    return min(measured, key=lambda job: job.metrics[BEST_BY])
-
-
-def checkpoint_of(job: Job) -> str | None:
-    """The checkpoint that a job's metrics are of: the one it measured, or its own best.ckpt; None if it has none."""
-    named = job.metrics.get("ckpt_path")
-    best = RunFolder(job.folder).best
-    return str(named) if named else str(best) if best.is_file() else None
-
-
-def count_statuses(jobs: Sequence[Job]) -> str:
-    """`7 finished, 1 running, 1 failed, 3 waiting`."""
-    counts = Counter(job.status for job in jobs)
-    return ", ".join(f"{counts[status]} {status}" for status in get_args(Status) if counts[status])
-
-
-def measured_metrics(jobs: Iterable[Job]) -> list[str]:
-    """The keys of the metrics that finished jobs have a number for, `val/mse` first, those of single classes last."""
-    keys = dict.fromkeys(key for job in jobs for key in job.metrics if "/" in key and value_of(job, key) is not None)
-    order = [f"{prefix}{name}" for prefix in ("val/", "train/", "test/", "pca/test_") for name in METRICS]
-    return sorted(keys, key=lambda key: order.index(key) if key in order else len(order))
-
-
-def value_of(job: Job, metric: str) -> float | None:
-    """A metric of a finished job; None if it is missing or not a finite number, or the job has not finished."""
-    value = job.metrics.get(metric) if job.status == "finished" else None
-    return value if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) else None
-
-
-def seed_of(job: Job) -> Any:
-    """A job's seed; None if it has none."""
-    return job.metrics.get("seed", job.value("seed"))
-
-
 def format_spread(metric: str, sd: float) -> str:
     """A standard deviation with the metric's digits; with two digits for what is not in `METRICS`, such as seconds."""
     return format_value(metric, sd) if metric_of(metric) else f"{sd:.2g}"
-
-
-def text_of(value: Any) -> str:
-    """A setting's value as it is written in an override."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def _datasets(jobs: Iterable[Job]) -> list[str]:
-    return sorted({str(job.metrics[DATASET]) for job in jobs if job.metrics.get(DATASET)})
 
 
 def _dataset_of(job: Job, datasets: Sequence[str]) -> str:

@@ -12,18 +12,10 @@ from typing import NamedTuple
 
 from autoencoder.metrics import METRICS
 from autoencoder.paths import assignment, shown
+from autoencoder.runs.job_values import BEST_BY, best_job, count_statuses, seed_of, text_of, value_of
 from autoencoder.runs.jobs import Job
 from autoencoder.runs.report_card import table
-from autoencoder.runs.study import (
-    BEST_BY,
-    Setting,
-    Study,
-    best_job,
-    count_statuses,
-    seed_of,
-    text_of,
-    value_of,
-)
+from autoencoder.runs.study import Setting, Study
 
 # Columns of the tables; those that no job has a value for are left out.
 COLUMNS = (BEST_BY, "test/mse", "pca/test_mse", *(f"test/{name}" for name in METRICS if name != "mse"), "fit_seconds")

@@ -1,0 +1,64 @@
+"""Draws the same test images as reconstructed by each job of a study: comparison.png."""
+
+from collections.abc import Mapping
+from textwrap import fill, shorten
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from autoencoder.metrics import format_value
+from autoencoder.pictures.panel_figures import show_panel
+from autoencoder.pictures.panels import FEW, Panel, examples
+from autoencoder.pictures.style import empty_figure
+from autoencoder.runs.job_values import seed_of, text_of
+from autoencoder.runs.jobs import Job
+from autoencoder.runs.same_images import on_same_images, spread_by_rank
+from autoencoder.runs.study import Study
+
+LABEL_INCHES, IMAGE_INCHES = 2.4, 0.46
+LABEL_WIDTH, LONGEST_LABEL = 38, 108  # letters: of a line, and of the settings of a row
+
+
+def draw_comparison(study: Study) -> Figure | None:
+    """The originals in the first row, then a row per job, worst to best; None if fewer than two can be restored.
+
+    At most `MOST_JOBS` jobs are shown, evenly spaced by rank; one image of each class, or the first ten.
+    """
+    ranked = study.comparable
+    values = {id(job): setting.values for setting in study.settings for job in setting.jobs}
+    rows: list[Tensor] = []
+    labels: list[str] = []
+    columns: list[str] = []
+    title, chosen = "", torch.empty(0)
+    for job, outputs in on_same_images(spread_by_rank(ranked)):
+        if not rows:
+            indices, columns = examples(outputs, 1)
+            chosen, columns = indices[0, :FEW], columns[:FEW]
+            rows, labels, title = [outputs.originals(chosen)], ["test images"], outputs.images.title
+        rows.insert(1, outputs.reconstructions(chosen))
+        labels.insert(1, _label(job, values[id(job)], study.metric))
+    if len(rows) < 3:
+        return None
+    panel = Panel(torch.stack(rows), labels, columns, columns_about="class" if columns[0] != "0" else "")
+    height = 0.9 + IMAGE_INCHES * len(rows)
+    shown = f"{len(rows) - 1} of {len(ranked):,} jobs, evenly spaced by rank" if len(ranked) > len(rows) - 1 else ""
+    facts = ", ".join(filter(None, [title, study.metric, shown]))
+    figure = empty_figure(
+        height,
+        f"The same test images, reconstructed by each job, worst to best\n{facts}",
+        LABEL_INCHES + IMAGE_INCHES * len(columns),
+    )
+    axes = figure.subplots()
+    show_panel(axes, panel)
+    side = panel.images.shape[3]
+    axes.axhline(side - 0.5, color="white", linewidth=3)
+    return figure
+
+
+def _label(job: Job, values: Mapping[str, object], metric: str) -> str:
+    seed = seed_of(job)
+    settings = {**values} if seed is None else {**values, "seed": seed}
+    words = " ".join(f"{key}={text_of(value)}" for key, value in settings.items()) or f"job {job.name}"
+    shortened = fill(shorten(words, LONGEST_LABEL, placeholder=" …"), LABEL_WIDTH)
+    return f"{shortened}\n{format_value(metric, job.metrics[metric])}"
