@@ -20,13 +20,12 @@ def report(runs: Text | list[Text], metric: Text, comparison: bool, paths: dict[
     from autoencoder.runs.job_values import count_statuses
     from autoencoder.runs.jobs import find_runs
     from autoencoder.runs.study import study_of
-    from autoencoder.runs.study_report import format_table
+    from autoencoder.runs.study_report import best_lines, format_table
 
     imports_done()
     folders = [runs] if isinstance(runs, str) else runs
     study = study_of(find_runs(folders), metric)
-    log.info("%s", format_table(study))
-    log.info("%s", count_statuses(study.jobs))
+    log.info("%s", "\n".join([format_table(study), count_statuses(study.jobs), *best_lines(study)]))
     output = Path(paths["output_dir"])
     files = save_study(study, output, title_of(*map(absolute, folders)), comparison)
     log.info("files in %s:\n  %s", shown(output), ", ".join(files))

@@ -15,7 +15,7 @@ import evaluate
 import explore
 import train
 from autoencoder.cli.hydra_callbacks import SweepReport
-from autoencoder.runs.job_values import best_job
+from autoencoder.runs.job_values import best_jobs
 from autoencoder.runs.jobs import find_jobs
 from autoencoder.runs.study import study_of
 from autoencoder.runs.study_report import format_table
@@ -153,7 +153,7 @@ def test_null_metrics_and_unfinished_jobs_are_shown(tmp_path):
     table = format_table(study_of(jobs)).splitlines()
     assert table[1].split() == ["1", "interrupted"] and table[2].split() == ["2", "0.2500"]
     assert table[3].split() == ["3", "failed:", "no"]
-    assert best_job(jobs).name == "10" and table[6].endswith("* best by val/mse")
+    assert [job.name for job in best_jobs(jobs)] == ["10"] and table[6].endswith("* best by val/mse")
 
 
 def multirun_config(folder: Path):

@@ -17,11 +17,10 @@ from autoencoder.errors import InputError
 from autoencoder.paths import absolute
 from autoencoder.pictures.save_study import save_study, title_of
 from autoencoder.runs.folder import RunFolder, note_sweep
-from autoencoder.runs.job_values import BEST_BY, best_job, checkpoint_of
 from autoencoder.runs.jobs import find_jobs
 from autoencoder.runs.processes import is_first_process
 from autoencoder.runs.study import study_of
-from autoencoder.runs.study_report import format_table, logs_of
+from autoencoder.runs.study_report import best_lines, format_table, logs_of
 
 
 def heard(hook: Callable[..., None]) -> Callable[..., None]:
@@ -109,10 +108,7 @@ class SweepReport(Callback):
         if not jobs:
             raise SystemExit(f"error: no job left anything in {sweep_dir}")
         study = study_of(jobs)
-        print(format_table(study))
-        best = best_job(jobs)
-        if best and (checkpoint := checkpoint_of(best)):
-            print(f"best by {BEST_BY}: job {best.name}, {os.path.relpath(checkpoint)}")
+        print("\n".join([format_table(study), *best_lines(study)]))
         save_study(study, sweep_dir, title_of(sweep_dir))
         print(f"files in {os.path.relpath(sweep_dir)}")
         folders = [folder for folder, _ in self.started]

@@ -16,7 +16,7 @@ from autoencoder.runs.jobs import Job
 from autoencoder.runs.same_images import on_same_images, spread_by_rank
 from autoencoder.runs.study import Study
 
-LABEL_INCHES, IMAGE_INCHES = 2.4, 0.46
+LETTER_INCHES, IMAGE_INCHES = 0.068, 0.46
 LABEL_WIDTH, LONGEST_LABEL = 38, 108  # letters: of a line, and of the settings of a row
 
 
@@ -26,6 +26,7 @@ def draw_comparison(study: Study) -> Figure | None:
     At most `MOST_JOBS` jobs are shown, evenly spaced by rank; one image of each class, or the first ten.
     """
     ranked = study.comparable
+    has_seeds = len({str(seed_of(job)) for job in ranked}) > 1
     values = {id(job): setting.values for setting in study.settings for job in setting.jobs}
     rows: list[Tensor] = []
     labels: list[str] = []
@@ -37,17 +38,18 @@ def draw_comparison(study: Study) -> Figure | None:
             chosen, columns = indices[0, :FEW], columns[:FEW]
             rows, labels, title = [outputs.originals(chosen)], ["test images"], outputs.images.title
         rows.insert(1, outputs.reconstructions(chosen))
-        labels.insert(1, _label(job, values[id(job)], study.metric))
+        labels.insert(1, _label(job, values[id(job)], has_seeds, study.metric))
     if len(rows) < 3:
         return None
     panel = Panel(torch.stack(rows), labels, columns, columns_about="class" if columns[0] != "0" else "")
+    longest = max(len(line) for label in labels for line in label.split("\n"))
     height = 0.9 + IMAGE_INCHES * len(rows)
     shown = f"{len(rows) - 1} of {len(ranked):,} jobs, evenly spaced by rank" if len(ranked) > len(rows) - 1 else ""
     facts = ", ".join(filter(None, [title, study.metric, shown]))
     figure = empty_figure(
         height,
         f"The same test images, reconstructed by each job, worst to best\n{facts}",
-        LABEL_INCHES + IMAGE_INCHES * len(columns),
+        0.3 + LETTER_INCHES * longest + IMAGE_INCHES * len(columns),
     )
     axes = figure.subplots()
     show_panel(axes, panel)
@@ -56,9 +58,8 @@ def draw_comparison(study: Study) -> Figure | None:
     return figure
 
 
-def _label(job: Job, values: Mapping[str, object], metric: str) -> str:
-    seed = seed_of(job)
-    settings = {**values} if seed is None else {**values, "seed": seed}
+def _label(job: Job, values: Mapping[str, object], has_seeds: bool, metric: str) -> str:
+    settings = {**values, "seed": seed_of(job)} if has_seeds else values
     words = " ".join(f"{key}={text_of(value)}" for key, value in settings.items()) or f"job {job.name}"
     shortened = fill(shorten(words, LONGEST_LABEL, placeholder=" …"), LABEL_WIDTH)
     return f"{shortened}\n{format_value(metric, job.metrics[metric])}"

@@ -23,11 +23,12 @@ FULL_SHARE = 0.5  # of a grid's cells that have a value; if fewer have one, the 
 class Point:
     """A setting, or a run, in a chart.
 
-    Attributes: label; x, y, its place on numeric axes, NaN on others; mean, sd, n, over the seeds, mean NaN for a
-        failed job; runs, the values of the single runs.
+    Attributes: label, of the setting; name, in a chart of names, its values alone; x, y, its place on numeric axes, NaN
+        on others; mean, sd, n, over the seeds, mean NaN for a failed job; runs, the values of the single runs.
     """
 
     label: str
+    name: str = ""
     x: float = nan
     y: float = nan
     mean: float = nan
@@ -169,13 +170,13 @@ def _grid(study: Study, measured: Sequence[Setting], x: str, y: str) -> Chart:
 
 def _names(study: Study, measured: Sequence[Setting]) -> Chart:
     def name(one: Setting) -> str:
-        return text_of(next(iter(one.values.values()))) if len(study.keys) == 1 else one.label
+        return ", ".join(map(text_of, one.values.values()))
 
     shown = measured[:MOST_NAMES]
-    series = [Series("", [_point(study, one, label=name(one)) for one in shown])]
-    failed = [Point(name(one)) for one in study.settings for _ in _failed(one)]
+    series = [Series("", [_point(study, one, name=name(one)) for one in shown])]
+    failed = [Point(one.label, name(one)) for one in study.settings for _ in _failed(one)]
     title = _title(study, f"by {', '.join(study.keys[:3])}" + ", …" * (len(study.keys) > 3))
-    y_label = study.keys[0] if len(study.keys) == 1 else ""
+    y_label = ", ".join(study.keys)
     left_out = len(measured) - len(shown)
     log_metric = _spans(_values(series))
     return Chart(
@@ -183,11 +184,10 @@ def _names(study: Study, measured: Sequence[Setting]) -> Chart:
     )
 
 
-def _point(study: Study, setting: Setting, label: str = "", **place: float) -> Point:
+def _point(study: Study, setting: Setting, name: str = "", **place: float) -> Point:
     statistic, runs = setting.statistic(study.metric), list(setting.by_seed(study.metric).values())
     assert statistic is not None
-    label = label or setting.label
-    return Point(label, mean=statistic.mean, sd=statistic.sd, n=statistic.n, runs=runs, **place)
+    return Point(setting.label, name, mean=statistic.mean, sd=statistic.sd, n=statistic.n, runs=runs, **place)
 
 
 def _title(study: Study, what: str) -> str:

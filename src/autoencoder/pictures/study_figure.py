@@ -86,8 +86,8 @@ def _draw_mean(axes: Axes, points: Sequence[Point]) -> None:
 
 def _draw_names(chart: Chart) -> Figure:
     (series,) = chart.series
-    names = [point.label for point in series.points]
-    names += list(dict.fromkeys(point.label for point in chart.failed if point.label not in names))[:5]
+    names = [point.name for point in series.points]
+    names += list(dict.fromkeys(point.name for point in chart.failed if point.name not in names))[:5]
     labels = [fill(name, NAME_WIDTH) for name in names]
     lines = sum(1 + 0.6 * label.count("\n") for label in labels)
     figure = empty_figure(1.2 + 0.22 * max(lines, 3), chart.title)
@@ -96,7 +96,7 @@ def _draw_names(chart: Chart) -> Figure:
         if point.n > 1:
             axes.scatter(point.runs, [row] * len(point.runs), s=10, color=BLUE, alpha=0.35, linewidths=0)
         axes.errorbar([point.mean], [row], xerr=point.sd, fmt="o", color=BLUE, markersize=4, capsize=3)
-    rows = [names.index(point.label) for point in chart.failed if point.label in names]
+    rows = [names.index(point.name) for point in chart.failed if point.name in names]
     if rows:
         transform = axes.get_yaxis_transform()
         axes.plot([0.98] * len(rows), rows, "x", color="black", transform=transform, label=_failures(chart))
@@ -109,7 +109,7 @@ def _draw_names(chart: Chart) -> Figure:
         f"\nthe best {len(series.points)} of {len(series.points) + chart.left_out} settings" if chart.left_out else ""
     )
     axes.set_xlabel(chart.label + more, fontsize=8)
-    axes.set_ylabel(chart.y_label, fontsize=8)
+    axes.set_ylabel(fill(chart.y_label, 60), fontsize=8)
     tidy(axes)
     return figure
 

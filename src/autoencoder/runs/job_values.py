@@ -14,15 +14,14 @@ BEST_BY = "val/mse"  # the test set is never used for selection
 DATASET = "dataset"  # the key in metrics.json
 
 
-def best_job(jobs: Sequence[Job]) -> Job | None:
-    """The finished job with the lowest validation error; None for a single job, or if no job has one.
-
-    None, too, if the jobs have different data sets, whose errors do not compare.
-    """
-    measured = [job for job in jobs if value_of(job, BEST_BY) is not None]
-    if not measured or len(jobs) < 2 or len(datasets_of(jobs)) > 1:
-        return None
-    return min(measured, key=lambda job: job.metrics[BEST_BY])
+def best_jobs(jobs: Sequence[Job]) -> list[Job]:
+    """The finished job with the lowest validation error of each data set; empty for a single job."""
+    best: dict[Any, Job] = {}
+    for job in jobs if len(jobs) > 1 else ():
+        dataset = job.metrics.get(DATASET)
+        if value_of(job, BEST_BY) is not None:
+            best[dataset] = min(best.get(dataset, job), job, key=lambda one: one.metrics[BEST_BY])
+    return list(best.values())
 
 
 def value_of(job: Job, metric: str) -> float | None:

@@ -12,7 +12,16 @@ from typing import NamedTuple
 
 from autoencoder.metrics import METRICS
 from autoencoder.paths import assignment, shown
-from autoencoder.runs.job_values import BEST_BY, best_job, count_statuses, seed_of, text_of, value_of
+from autoencoder.runs.job_values import (
+    BEST_BY,
+    DATASET,
+    best_jobs,
+    checkpoint_of,
+    count_statuses,
+    seed_of,
+    text_of,
+    value_of,
+)
 from autoencoder.runs.jobs import Job
 from autoencoder.runs.report_card import table
 from autoencoder.runs.study import Setting, Study
@@ -68,8 +77,8 @@ def format_table(study: Study) -> str:
         for row in rows if key not in (BEST_BY, study.metric) else ():  # others without spread: the line gets too long
             row[column] = row[column].partition(" ± ")[0]
     if len(study.settings) == 1 and len(study.jobs) > 1:
-        several, best = rows, best_job(study.jobs)
-        rows = [_job_row(job, columns, job is best) for job in study.jobs[:MOST_ROWS]]
+        several, best = rows, best_jobs(study.jobs)
+        rows = [_job_row(job, columns, job in best) for job in study.jobs[:MOST_ROWS]]
         rows += [["all", "mean ± sd", *cells[:-1], ""] for _, _, *cells in several if any(cells[1:-1])]
     left_out = max(len(study.settings), len(study.jobs) if len(study.settings) == 1 else 0) - MOST_ROWS
     rows = [["job", "setting", "seeds", *columns, ""], *rows]
@@ -87,6 +96,16 @@ def data_note(study: Study) -> list[str]:
         return []
     names = ", ".join(study.datasets)
     return [f"These runs have {len(study.datasets)} data sets ({names}): each is ranked and compared by itself."]
+
+
+def best_lines(study: Study) -> list[str]:
+    """A line on the job with the lowest `val/mse` of each data set, with its checkpoint."""
+    lines = []
+    for job in best_jobs(study.jobs):
+        dataset = f" on {job.metrics[DATASET]}" if len(study.datasets) > 1 else ""
+        if checkpoint := checkpoint_of(job):
+            lines.append(f"best by {BEST_BY}{dataset}: job {job.name}, {shown(Path(checkpoint))}")
+    return lines
 
 
 def summary_csv(study: Study, folder: Path) -> str:
@@ -127,6 +146,7 @@ def summary_md(study: Study, title: str, pictures: Mapping[str, str]) -> str:
     sections = [
         f"# {title}",
         " ".join([jobs, *data_note(study)]),
+        *(f"{_escaped(line)}." for line in best_lines(study)),
         f"Means over the seeds ± their standard deviation, best {study.metric} first. {_more(rows)}".strip(),
         table([_escaped(cell) for cell in header], [[_escaped(cell) for cell in row] for row in cells]),
     ]
