@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from textwrap import fill, shorten
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from autoencoder.runs.jobs import Job
 from autoencoder.runs.same_images import on_same_images, spread_by_rank
 from autoencoder.runs.study import Study
 
-LETTER_INCHES, IMAGE_INCHES = 0.068, 0.46
+LETTER_INCHES, IMAGE_INCHES = 0.063, 0.46
 LABEL_WIDTH, LONGEST_LABEL = 38, 108  # letters: of a line, and of the settings of a row
 
 
@@ -42,20 +43,24 @@ def draw_comparison(study: Study) -> Figure | None:
     if len(rows) < 3:
         return None
     panel = Panel(torch.stack(rows), labels, columns, columns_about="class" if columns[0] != "0" else "")
-    longest = max(len(line) for label in labels for line in label.split("\n"))
-    height = 0.9 + IMAGE_INCHES * len(rows)
     shown = f"{len(rows) - 1} of {len(ranked):,} jobs, evenly spaced by rank" if len(ranked) > len(rows) - 1 else ""
     facts = ", ".join(filter(None, [title, study.metric, shown]))
-    figure = empty_figure(
-        height,
-        f"The same test images, reconstructed by each job, worst to best\n{facts}",
-        0.3 + LETTER_INCHES * longest + IMAGE_INCHES * len(columns),
-    )
-    axes = figure.subplots()
+    figure, axes = _figure_around(panel, f"The same test images, reconstructed by each job, worst to best\n{facts}")
     show_panel(axes, panel)
-    side = panel.images.shape[3]
-    axes.axhline(side - 0.5, color="white", linewidth=3)
+    axes.axhline(panel.images.shape[3] - 0.5, color="white", linewidth=3)  # below the originals
     return figure
+
+
+def _figure_around(panel: Panel, title: str) -> tuple[Figure, Axes]:
+    """A figure as large as the panel's images and labels need, with axes for its images."""
+    count, columns, _, high, wide = panel.images.shape
+    left = 0.3 + LETTER_INCHES * max(len(line) for label in panel.rows for line in label.split("\n"))
+    image_width, image_height = columns * IMAGE_INCHES, count * IMAGE_INCHES * high / wide
+    width, height = left + image_width + 0.2, 0.5 + image_height + 0.5
+    figure = empty_figure(height, title, width)
+    figure.set_layout_engine("none")
+    figure.suptitle(title, fontsize=9, y=1 - 0.1 / height)
+    return figure, figure.add_axes((left / width, 0.45 / height, image_width / width, image_height / height))
 
 
 def _label(job: Job, values: Mapping[str, object], has_seeds: bool, metric: str) -> str:

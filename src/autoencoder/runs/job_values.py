@@ -32,7 +32,8 @@ def value_of(job: Job, metric: str) -> float | None:
 
 def seed_of(job: Job) -> Any:
     """A job's seed; None if it has none."""
-    return job.metrics.get("seed", job.value("seed"))
+    seed = job.metrics.get("seed")
+    return job.value("seed") if seed is None else seed
 
 
 def checkpoint_of(job: Job) -> str | None:

@@ -46,9 +46,9 @@ class Job:
 
     def value(self, key: str) -> Any:
         """Its value of a setting; of a group that no override has chosen, the class it builds; None if absent."""
-        given = dict(_assignments(self.overrides))
         if key in self.settings:
             return self.settings[key]
+        given = dict(_assignments(self.overrides))
         if key in given:
             return given[key]
         target = self.settings.get(f"{key}._target_")

@@ -186,7 +186,8 @@ def _unfinished(jobs: Sequence[Job]) -> str:
 
 def _failure(job: Job) -> str:
     """A failed or interrupted job: its error, and how to resume it."""
-    words = f"`{job.label}` {job.status}" + (f": {_escaped(job.error)}" if job.error else "")
+    name = job.label.replace("`", "'")
+    words = f"`{name}` {job.status}" + (f": {_escaped(job.error)}" if job.error else "")
     if "trainer.max_epochs" not in job.settings:  # not a run of train.py, or without a record
         return words
     return f"{words}\n  `python src/train.py {assignment('resume', shown(job.folder))}`"
