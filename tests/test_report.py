@@ -94,6 +94,7 @@ def test_without_a_comparison_torch_is_not_imported(trained):
         (["runs={tmp}/run", "metric=test/sse"], "metric=test/sse: no finished run has it; they have test/mse"),
         (["runs={tmp}/run", "comparison=maybe"], "comparison must be a valid boolean"),
         ([], "runs is not set"),
+        (["runs={tmp}/run", "model=deep"], "model is a setting of train.py, here the runs bring their own"),
     ],
 )
 def test_bad_input_has_its_line_and_leaves_nothing(words, said, tmp_path, capfd):
