@@ -4,9 +4,10 @@ import gzip
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bare_environment  # noqa: F401  before lightning
@@ -24,13 +25,18 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 # Whose warnings fail a test. What other packages say of each other, where more is installed than is needed, is shown.
 CHECKED = (
-    *("__main__", "_pytest", "autoencoder", "conftest", r"test_\w*", "train", "evaluate", "explore"),
+    *("__main__", "_pytest", "autoencoder", "conftest", r"test_\w*", "train", "evaluate", "explore", "report"),
     *("hydra", "lightning", "matplotlib", "numpy", "omegaconf", "pydantic", "sklearn", "tensorboard", r"torch\w*"),
 )
 
 ROOT = Path(__file__).parents[1]
 os.environ["PROJECT_ROOT"] = str(ROOT)
 QUICK = ("experiment=quick", "trainer.max_epochs=1")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+BROWSER_FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND"),
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -138,3 +144,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "quick"
     run_train(folder, "experiment=quick", "trainer.max_epochs=3", "model.latent_dim=8")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    """Chromium, with every host unknown to it."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="a page in a browser needs selenium: make setup")
+    driver = shutil.which("chromedriver")
+    if not CHROMIUM or not driver:
+        pytest.skip("a page needs a browser and its driver: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*BROWSER_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()

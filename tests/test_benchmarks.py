@@ -11,3 +11,11 @@ def test_the_speed_benchmark_runs_on_the_digits_that_need_no_download():
     rows = [line.split("|")[1].strip() for line in ended.stdout.splitlines() if line.startswith("| ")]
     expected = ("Trainer, Muon, batch 128", "experiment=speedrun, fit", "train.py to the end of its first step")
     assert set(expected) <= set(rows)
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_reports_runs():
+    ended = command("benchmarks/reports.py", "--runs", "30", "--rounds", "1")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    rows = [line.split("|")[1].strip() for line in ended.stdout.splitlines() if line.startswith("| ")]
+    assert rows == ["report", "---", "comparison=false", "comparison=true"]

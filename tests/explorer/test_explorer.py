@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,11 +31,6 @@ from autoencoder.pictures.style import CLASS_COLORS
 from autoencoder.runs.checkpoints import restore
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the explorer's page needs selenium: make setup")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND"),
-)
 PIXELS = """
     const copy = document.createElement("canvas");
     copy.width = copy.height = arguments[1];
@@ -44,22 +38,6 @@ PIXELS = """
     context.drawImage(document.getElementById(arguments[0]), 0, 0);
     return [...context.getImageData(0, 0, arguments[1], arguments[1]).data];"""
 NO_METRICS: dict[str, float] = {}
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator:
-    """Chromium, with every host unknown to it."""
-    driver = shutil.which("chromedriver")
-    if not CHROMIUM or not driver:
-        pytest.skip("the explorer's page needs a browser and its driver: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture(scope="module")

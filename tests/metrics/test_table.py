@@ -9,7 +9,7 @@ from autoencoder.metrics import GROUPS, METRICS, MetricName, metric_rows
 from autoencoder.metrics.classes import Latents
 from autoencoder.runs.report import _test_table
 from autoencoder.runs.report_card import format_report
-from autoencoder.runs.sweep_table import COLUMNS
+from autoencoder.runs.study_report import COLUMNS
 
 
 @pytest.mark.parametrize("name", METRICS)

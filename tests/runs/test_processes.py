@@ -7,7 +7,7 @@ from conftest import QUICK, call, command, read_metrics
 from omegaconf import OmegaConf
 
 import train
-from autoencoder.cli.hydra_callbacks import SweepTable
+from autoencoder.cli.hydra_callbacks import SweepReport
 from autoencoder.runs.processes import folder_overrides, rank
 
 TINY = ("experiment=quick", "callbacks=light", "+trainer.limit_train_batches=4", "logger=[]")
@@ -51,7 +51,7 @@ def test_only_the_first_process_writes_a_record_and_a_log(tmp_path, monkeypatch,
 
 def test_only_the_first_process_ends_a_sweep_with_its_table(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("RANK", "1")
-    SweepTable().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    SweepReport().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
     assert capfd.readouterr().out == ""
 
 

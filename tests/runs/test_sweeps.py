@@ -1,4 +1,4 @@
-"""A sweep of any command ends in a table that shows every job, the best one, and an exit code that is honest."""
+"""A sweep of any command ends in a report that shows every job, the best one, and an exit code that is honest."""
 
 import json
 import shutil
@@ -14,8 +14,11 @@ from tensorboard.plugins.hparams import metadata
 import evaluate
 import explore
 import train
-from autoencoder.cli.hydra_callbacks import SweepTable
-from autoencoder.runs.sweep_table import best_job, find_jobs, format_table
+from autoencoder.cli.hydra_callbacks import SweepReport
+from autoencoder.runs.job_values import best_jobs
+from autoencoder.runs.jobs import find_jobs
+from autoencoder.runs.study import study_of
+from autoencoder.runs.study_report import format_table
 
 LIGHT = (*QUICK, "callbacks=light", "logger=[]", "+trainer.limit_train_batches=5")
 
@@ -76,7 +79,7 @@ def test_jobs_are_found_wherever_they_lie(layout, tmp_path, capfd):
         train.train, capfd, *LIGHT, "seed=3", "model.latent_dim=0,4", f"hydra.sweep.dir={tmp_path}", *layout
     )
     rows = [line for line in lines if "latent_dim=" in line]
-    assert code == 1 and ["failed" in row for row in rows] == [True, False]
+    assert code == 1 and ["failed" in row for row in rows] == [False, True]
     assert "1 of 2 jobs did not finish" in said and ".log" in said
 
 
@@ -89,17 +92,21 @@ def test_jobs_in_one_folder_are_refused(tmp_path, capfd):
 def test_the_best_job_by_validation_error_is_marked_with_its_checkpoint(tmp_path, capfd):
     code, lines, _ = sweep(train.train, capfd, *LIGHT, "model.latent_dim=2,16", f"hydra.sweep.dir={tmp_path}")
     assert code == 0
-    assert lines[0].split()[:3] == ["job", "val/mse", "test/mse"]
+    assert lines[0].split()[:4] == ["job", "setting", "val/mse", "test/mse"]
     errors = {job: read_metrics(tmp_path / job)["val/mse"] for job in ("0", "1")}
     best = min(errors, key=errors.get)
-    assert [line.endswith("* best by val/mse") for line in lines[1:3]] == [best == "0", best == "1"]
+    tests = {job: read_metrics(tmp_path / job)["test/mse"] for job in ("0", "1")}
+    assert [line.split()[0] for line in lines[1:3]] == sorted(tests, key=tests.get)
+    assert [line.split()[0] for line in lines[1:3] if line.endswith("* best by val/mse")] == [best]
     assert lines[3].startswith(f"best by val/mse: job {best}, ")
     assert lines[3].endswith(f"{tmp_path.name}/{best}/checkpoints/best.ckpt")
     # the same jobs again, then other settings: nothing of theirs is shown as if it were of these
     code, again, _ = sweep(train.train, capfd, *LIGHT, "model.latent_dim=2,16", f"hydra.sweep.dir={tmp_path}")
     assert code == 0 and again[1:4] == lines[1:4]
     code, more, _ = sweep(train.train, capfd, *LIGHT, "model.latent_dim=3,5", f"hydra.sweep.dir={tmp_path}")
-    assert code == 0 and [line.split()[0] for line in more[1:5]] == ["0", "1", "2", "3"]
+    widths = {next(word for word in line.split() if "latent_dim" in word) for line in more[1:5]}
+    assert code == 0 and widths == {f"model.latent_dim={width}" for width in (2, 3, 5, 16)}
+    assert "taken over from an earlier start: jobs 0, 1" in more
 
 
 def test_an_evaluation_of_several_checkpoints_ends_in_a_table(run, tmp_path, capfd):
@@ -109,7 +116,8 @@ def test_an_evaluation_of_several_checkpoints_ends_in_a_table(run, tmp_path, cap
         evaluate.evaluate, capfd, checkpoints, "metrics=[mse]", "figures=false", f"hydra.sweep.dir={tmp_path}/sweep"
     )
     assert code == 1 and "1 of 3 jobs did not finish (1 failed): see " in said and "1/evaluate.log" in said
-    assert lines[0].split()[:3] == ["job", "val/mse", "test/mse"] and lines[2].split()[2] == "failed"
+    assert lines[0].split()[:4] == ["job", "setting", "val/mse", "test/mse"]
+    assert [line.split()[0] for line in lines[1:4]] == ["0", "2", "1"] and "there is no such file" in lines[3]
     assert float(lines[1].split()[3]) == pytest.approx(read_metrics(run)["test/mse"], rel=1e-3)
 
 
@@ -117,20 +125,20 @@ def test_an_evaluation_without_errors_shows_what_it_measured(run, tmp_path, capf
     best, last = (run / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
     overrides = (f"ckpt_path={best},{last}", "metrics=[latents]", "figures=false", f"hydra.sweep.dir={tmp_path}")
     code, lines, _ = sweep(evaluate.evaluate, capfd, *overrides)
-    assert code == 0 and lines[0].split() == ["job", "test/dead_dimensions", "test/effective_rank"]
+    assert code == 0 and lines[0].split() == ["job", "setting", "test/dead_dimensions", "test/effective_rank"]
 
 
 def test_a_sweep_of_pages_names_a_log_that_is_there(run, tmp_path, capfd):
     best = run / "checkpoints" / "best.ckpt"
     checkpoints = f"ckpt_path={best},{tmp_path}/none.ckpt"
     code, lines, said = sweep(explore.explore, capfd, checkpoints, f"hydra.sweep.dir={tmp_path}/sweep")
-    assert code == 1 and lines[2].split()[2] == "failed"
+    assert code == 1 and lines[2].split()[2] == "failed:"
     log = said.rpartition("see ")[2].strip()
     assert log.endswith("1/explore.log") and "no such file" in Path(log).read_text(encoding="utf-8")
     assert (tmp_path / "sweep" / "0" / "explorer.html").is_file() and not (run / "explorer.html").exists()
 
 
-def test_null_metrics_and_interrupted_jobs_are_shown(tmp_path):
+def test_null_metrics_and_unfinished_jobs_are_shown(tmp_path):
     write_job(tmp_path / "2", **{"val/mse": None, "test/mse": 0.25})
     write_job(tmp_path / "10", **{"val/mse": 0.5, "test/mse": None, "status": "finished"})
     write_job(tmp_path / "1", **{"val/mse": 0.1, "status": "interrupted"})
@@ -138,12 +146,13 @@ def test_null_metrics_and_interrupted_jobs_are_shown(tmp_path):
     (tmp_path / "4").mkdir()
     (tmp_path / "5").mkdir()
     (tmp_path / "5" / "metrics.json").write_text("{", encoding="utf-8")
-    jobs = find_jobs(tmp_path, {})
+    jobs = find_jobs(tmp_path)
     assert [job.name for job in jobs] == ["1", "2", "3", "4", "5", "10"]
-    assert [job.status for job in jobs] == ["unfinished", "finished", "failed", "failed", "failed", "finished"]
-    table = format_table(jobs).splitlines()
-    assert table[1].split() == ["1", "0.1", "unfinished"] and table[2].split() == ["2", "0.25"]
-    assert best_job(jobs).name == "10" and table[6].endswith("* best by val/mse")
+    assert [job.status for job in jobs] == ["interrupted", "finished", "failed", "failed", "failed", "finished"]
+    table = format_table(study_of(jobs)).splitlines()
+    assert table[1].split() == ["1", "interrupted"] and table[2].split() == ["2", "0.2500"]
+    assert table[3].split() == ["3", "failed:", "no"]
+    assert [job.name for job in best_jobs(jobs)] == ["10"] and table[6].endswith("* best by val/mse")
 
 
 def multirun_config(folder: Path):
@@ -156,14 +165,14 @@ def multirun_config(folder: Path):
 
 def test_a_sweep_that_left_nothing_is_an_error(tmp_path):
     with pytest.raises(SystemExit, match="no job left anything"):
-        SweepTable().on_multirun_end(multirun_config(tmp_path))
+        SweepReport().on_multirun_end(multirun_config(tmp_path))
 
 
 def test_a_failure_of_the_table_itself_is_an_error(tmp_path, monkeypatch):
     write_job(tmp_path / "0", **{"val/mse": 0.5})
-    monkeypatch.setattr("autoencoder.cli.hydra_callbacks.format_table", lambda jobs: 1 / 0)
-    with pytest.raises(SystemExit, match=r"error: SweepTable.on_multirun_end failed, ZeroDivisionError"):
-        SweepTable().on_multirun_end(multirun_config(tmp_path))
+    monkeypatch.setattr("autoencoder.cli.hydra_callbacks.format_table", lambda study: 1 / 0)
+    with pytest.raises(SystemExit, match=r"error: SweepReport.on_multirun_end failed, ZeroDivisionError"):
+        SweepReport().on_multirun_end(multirun_config(tmp_path))
 
 
 @pytest.mark.parametrize("main", [evaluate.evaluate, explore.explore])

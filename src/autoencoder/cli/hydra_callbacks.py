@@ -1,9 +1,9 @@
-"""Hydra callbacks: KeepFinishedRuns prevents overwriting a run, SweepTable prints a table after a sweep."""
+"""Hydra callbacks: KeepFinishedRuns prevents overwriting a run, SweepReport reports on a sweep."""
 
+import logging
 import os
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -14,9 +14,12 @@ from autoencoder.cli.errors import explain
 from autoencoder.cli.resume import find_start, resolved
 from autoencoder.errors import InputError
 from autoencoder.paths import absolute
+from autoencoder.pictures.save_study import save_study, title_of
 from autoencoder.runs.folder import RunFolder, note_sweep
+from autoencoder.runs.jobs import find_jobs
 from autoencoder.runs.processes import is_first_process
-from autoencoder.runs.sweep_table import BEST_BY, best_job, checkpoint_of, find_jobs, format_table, logs_of
+from autoencoder.runs.study import study_of
+from autoencoder.runs.study_report import best_lines, format_table, logs_of, taken_over
 
 
 def heard(hook: Callable[..., None]) -> Callable[..., None]:
@@ -37,6 +40,13 @@ def refuse_other_working_folder(config: DictConfig) -> None:
     """Raises: SystemExit with code 1 if Hydra would change the working folder, which changes what paths mean."""
     if config.hydra.job.chdir:
         raise SystemExit("error: hydra.job.chdir=true would change what your paths mean: leave it out")
+
+
+def leave_log_files() -> None:
+    """Stops writing into the last job's log, whose end tells how that job ended."""
+    for handler in [one for one in logging.root.handlers if isinstance(one, logging.FileHandler)]:
+        logging.root.removeHandler(handler)
+        handler.close()
 
 
 class KeepFinishedRuns(Callback):
@@ -63,11 +73,8 @@ class KeepFinishedRuns(Callback):
             raise SystemExit(f"error: hydra.run.dir={folder.path} cannot be a run's folder: {error}") from None
 
 
-class SweepTable(Callback):
-    """Prints a row for each job of a sweep, read from the job's files, so that it works with any launcher."""
-
-    def __init__(self) -> None:
-        self.started: list[tuple[Path, list[str]]] = []  # by this process: folder, overrides
+class SweepReport(Callback):
+    """Ends a sweep with its report, read from the jobs' files, so that it works with any launcher."""
 
     @heard
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -82,30 +89,19 @@ class SweepTable(Callback):
         note_sweep(config.hydra.sweep.dir)
 
     @heard
-    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Notes the job's folder and overrides, in case it fails before it writes a file."""
-        self.started.append((Path(config.hydra.runtime.output_dir), list(config.hydra.overrides.task)))
-
-    @heard
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Raises: SystemExit with code 1 if a job failed or was stopped, or if jobs overwrote each other's files."""
+        """Raises: SystemExit with code 1 if a job failed or was stopped."""
         if not is_first_process():  # other processes use a temporary folder
             return
+        leave_log_files()
         sweep_dir = absolute(config.hydra.sweep.dir)
-        jobs = find_jobs(sweep_dir, dict(self.started), config.hydra.output_subdir)
+        jobs = find_jobs(sweep_dir)
         if not jobs:
             raise SystemExit(f"error: no job left anything in {sweep_dir}")
-        print(format_table(jobs))
-        best = best_job(jobs)
-        if best and (checkpoint := checkpoint_of(best)):
-            print(f"best by {BEST_BY}: job {best.name}, {os.path.relpath(checkpoint)}")
+        study = study_of(jobs)
+        print("\n".join([format_table(study), *taken_over(jobs), *best_lines(study)]))
+        save_study(study, sweep_dir, title_of(sweep_dir))
         print(f"files in {os.path.relpath(sweep_dir)}")
-        folders = [folder for folder, _ in self.started]
-        if len(folders) > len(set(folders)):
-            raise SystemExit(
-                f"error: {len(folders)} jobs shared {len(set(folders))} folders, where one job each can be: "
-                "let hydra.sweep.subdir hold ${hydra.job.num}, as it does by default"
-            )
         unfinished = [job for job in jobs if job.status != "finished"]
         if unfinished:
             names = ", ".join(f"{job.name} {job.status}" for job in unfinished)

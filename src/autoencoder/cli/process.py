@@ -75,7 +75,8 @@ def options_first(arguments: Sequence[str]) -> list[str]:
     for before, argument in zip(["", *arguments], arguments, strict=False):
         takes_value = before.startswith("-") and before not in ("-m", "--multirun")
         if not takes_value and "=" not in argument and not argument.startswith(("-", "~")):
-            raise SystemExit(f"error: {argument!r} is not a setting: write KEY=VALUE, such as ckpt_path={argument}")
+            key = "runs" if Path(sys.argv[0]).name == "report.py" else "ckpt_path"
+            raise SystemExit(f"error: {argument!r} is not a setting: write KEY=VALUE, such as {key}={argument}")
         if argument == "~hydra":
             raise SystemExit(f"error: {missing_group('hydra')}")
         name = argument.partition("=")[0]

@@ -20,6 +20,7 @@ class Metric(NamedTuple):
             `autoencoder.metrics.classes`) and returns a number.
         function_name: `module:function`; a name, so that the command line knows all metrics without importing torch.
         group: the name used to request it, as in `metrics=[knn]`.
+        higher_is_better: whether a model with a higher value is better.
     """
 
     label: str
@@ -28,6 +29,7 @@ class Metric(NamedTuple):
     of: Literal["reconstructions", "latents", "classes"]
     function_name: str
     group: str
+    higher_is_better: bool = False
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -39,14 +41,22 @@ class Metric(NamedTuple):
 METRICS: dict[str, Metric] = {  # by the name in metrics.json, after `test/`, `pca/test_` or `random/test_`
     "mse": Metric("mse, per pixel in [-1, 1]", "mse", ".4f", "reconstructions", "reconstruction:image_mse", "mse"),
     "sse": Metric("sse, per image in [0, 1]", "sse", ".2f", "reconstructions", "reconstruction:image_sse", "sse"),
-    "psnr": Metric("psnr, dB", "psnr dB", ".2f", "reconstructions", "reconstruction:image_psnr", "psnr"),
-    "ssim": Metric("ssim", "ssim", ".4f", "reconstructions", "ssim:image_ssim", "ssim"),
-    "knn_accuracy": Metric("nearest neighbours, accuracy", "knn", ".2%", "classes", "classes:knn_accuracy", "knn"),
-    "probe_accuracy": Metric("linear probe, accuracy", "probe", ".2%", "classes", "classes:probe_accuracy", "probe"),
+    "psnr": Metric("psnr, dB", "psnr dB", ".2f", "reconstructions", "reconstruction:image_psnr", "psnr", True),
+    "ssim": Metric("ssim", "ssim", ".4f", "reconstructions", "ssim:image_ssim", "ssim", True),
+    "knn_accuracy": Metric(
+        "nearest neighbours, accuracy", "knn", ".2%", "classes", "classes:knn_accuracy", "knn", True
+    ),
+    "probe_accuracy": Metric(
+        "linear probe, accuracy", "probe", ".2%", "classes", "classes:probe_accuracy", "probe", True
+    ),
     "dead_dimensions": Metric("dead dimensions", "dead", ".0f", "latents", "latents:dead_dimensions", "latents"),
-    "effective_rank": Metric("effective rank", "rank", ".2f", "latents", "latents:effective_rank", "latents"),
+    "effective_rank": Metric("effective rank", "rank", ".2f", "latents", "latents:effective_rank", "latents", True),
 }
 MODELS = {"test/": "autoencoder", "pca/test_": "PCA", "random/test_": "random encoder"}  # by prefix of their metrics
+MEASURED_ON = {  # by prefix of a key in metrics.json
+    **{"val/": "validation", "train/": "training", "test/": "test"},
+    **{"pca/test_": "PCA's test", "random/test_": "random encoder's test"},
+}
 PER_CLASS = "per_class"
 GROUPS = (*dict.fromkeys(metric.group for metric in METRICS.values()), PER_CLASS)
 MetricName = Literal[GROUPS]  # type: ignore[valid-type]  # the names that can be requested
@@ -69,3 +79,33 @@ def formatted(metrics: Mapping[str, Any], prefix: str, name: str) -> str:
     """A value of a run's metrics, formatted with the digits of its row; empty if there is none."""
     value = metrics.get(f"{prefix}{name}")
     return "" if value is None else format(value, METRICS[name].digits)
+
+
+def metric_of(key: str) -> tuple[str, Metric] | None:
+    """What a key of metrics.json was measured on, and its row: `pca/test_mse` gives PCA's test, and the row of mse.
+
+    None for a key that no row stands for, such as `fit_seconds`, or the value of one class.
+    """
+    for prefix, images in MEASURED_ON.items():
+        if key.startswith(prefix) and (row := METRICS.get(key.removeprefix(prefix))):
+            return images, row
+    return None
+
+
+def label_of(key: str) -> str:
+    """The label of a key of metrics.json, with its unit: `test mse, per pixel in [-1, 1]`. Without a row, the key."""
+    found = metric_of(key)
+    return f"{found[0]} {found[1].label}" if found else key
+
+
+def format_value(key: str, value: float) -> str:
+    """A value of metrics.json with the digits of its row, or with four digits; one digit where that would give 0."""
+    found = metric_of(key)
+    text = format(value, found[1].digits if found else ".4g")
+    return text if value == 0 or text.strip("-0.%") else format(value, ".1g")
+
+
+def is_higher_better(key: str) -> bool:
+    """Whether a higher value of a key of metrics.json is better."""
+    found = metric_of(key)
+    return found is not None and found[1].higher_is_better

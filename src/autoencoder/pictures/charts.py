@@ -7,8 +7,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarForm
 
 from autoencoder.evaluation.evaluate import mean
 from autoencoder.evaluation.outputs import Outputs
+from autoencoder.pictures.panel_figures import new_figure
 from autoencoder.pictures.panels import ERROR_UNIT
-from autoencoder.pictures.style import BLUE, ORANGE, new_figure, tidy
+from autoencoder.pictures.style import BLUE, ORANGE, tidy
 
 
 def draw_loss_curves(outputs: Outputs, history: Mapping[str, Sequence[float]]) -> Figure:

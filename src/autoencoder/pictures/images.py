@@ -5,8 +5,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from autoencoder.evaluation.outputs import Outputs
+from autoencoder.pictures.panel_figures import draw_panels
 from autoencoder.pictures.panels import FEW, interpolations, reconstructions, traversals, worst_and_median
-from autoencoder.pictures.style import draw_panels
 
 
 def draw_reconstructions(outputs: Outputs, per_class: int = 3) -> Figure:

@@ -5,7 +5,8 @@ from matplotlib.figure import Figure
 from autoencoder.evaluation import Projection
 from autoencoder.evaluation.outputs import Outputs
 from autoencoder.evaluation.projection import MAP_IMAGES, spread_evenly
-from autoencoder.pictures.style import CLASS_COLORS, new_figure, tidy
+from autoencoder.pictures.panel_figures import new_figure
+from autoencoder.pictures.style import CLASS_COLORS, tidy
 
 
 def draw_latent_map(outputs: Outputs, projection: Projection = "tsne") -> Figure:

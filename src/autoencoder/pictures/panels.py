@@ -60,7 +60,7 @@ def reconstructions(outputs: Outputs, per_class: Count = 1, with_pca: bool = Fal
     With a single class, the first ten images.
     Args: with_pca, add a row of PCA's reconstructions below.
     """
-    chosen, names = _examples(outputs, per_class)  # [per_class, columns]
+    chosen, names = examples(outputs, per_class)  # [per_class, columns]
     models = {"reconstruction": outputs} | ({"PCA": outputs.pca} if with_pca else {})
     parts = [outputs.originals(chosen.flatten()), *(one.reconstructions(chosen.flatten()) for one in models.values())]
     images = torch.stack([part.unflatten(0, chosen.shape) for part in parts], dim=1).flatten(0, 1)
@@ -108,7 +108,7 @@ def interpolations(outputs: Outputs, steps: Steps = 11) -> Panels:
     With a single class, from one image to the next; with a single test image, no panel.
     Args: steps, points per row, both ends included.
     """
-    chosen, names = _examples(outputs, 1)
+    chosen, names = examples(outputs, 1)
     chosen = chosen[0]
     if len(chosen) < 2:
         return {}
@@ -127,8 +127,11 @@ def heat(values: Tensor) -> Tensor:
     return torch.stack([3 * values, 3 * values - 1, 3 * values - 2], dim=1).clamp(0, 1)
 
 
-def _examples(outputs: Outputs, per_class: int) -> tuple[Tensor, list[str]]:
-    """Indices [rows, columns] of the first test images of each class, and the columns' names."""
+def examples(outputs: Outputs, per_class: int) -> tuple[Tensor, list[str]]:
+    """Indices [rows, columns] of the first test images of each class, and the columns' names.
+
+    With a single class, or where one has no image, a row of the first ten images.
+    """
     chosen = first_of_each_class(outputs.labels, per_class)
     if chosen.shape[1] > 1:
         return chosen, [outputs.images.class_name(label) for label in outputs.labels[chosen[0]].tolist()]

@@ -87,16 +87,11 @@ def _model_class(path: str | Path, name: str) -> type[AutoencoderModule]:
     return found
 
 
-def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderModule, ImageDataModule]:
-    """Restores the model and the data of a checkpoint's run; only the file is needed.
+def build_model(path: str | Path, checkpoint: Mapping[str, Any]) -> AutoencoderModule:
+    """The trained model of a checkpoint that was read from `path`.
 
-    Args:
-        path: the checkpoint.
-        data_dir: folder with the images; None for the folder that the run used, or else the one in DATA_DIR.
-    Raises: InputError if the checkpoint is missing or broken, or its images are not available.
+    Raises: InputError if its class is not there or has other layers now, or if its weights are no numbers.
     """
-    path = expand_home(path)
-    checkpoint = read_checkpoint(path)
     model = _model_class(path, checkpoint["model"])
     try:
         module = model.load_from_checkpoint(path, map_location="cpu")
@@ -107,6 +102,20 @@ def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderM
         ) from None
     if not has_finite_weights(module):
         raise InputError(f"ckpt_path={path} has infinite or NaN weights, since training diverged: use another one")
+    return module
+
+
+def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderModule, ImageDataModule]:
+    """Restores the model and the data of a checkpoint's run; only the file is needed.
+
+    Args:
+        path: the checkpoint.
+        data_dir: folder with the images; None for the folder that the run used, or else the one in DATA_DIR.
+    Raises: InputError if the checkpoint is missing or broken, or its images are not available.
+    """
+    path = expand_home(path)
+    checkpoint = read_checkpoint(path)
+    module = build_model(path, checkpoint)
     trained = checkpoint["ImageDataModule"]
     settings = dict(checkpoint.get("datamodule_hyper_parameters", {"data_dir": "data"}))
     name = idx_folder(trained["dataset"], settings.get("folder"))

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from autoencoder.runs.folder import PLAN, SWEEP_CONFIG, RunFolder, counted, flat
 
 Status = Literal["finished", "running", "interrupted", "failed", "waiting"]
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, ten times faster, where it was compiled
+NOT_COMPARED = ("resume", "callbacks.pruning")  # given by commands that resume or search, not by the user
 LOG_TAIL = 8192  # bytes at the end of a log that are searched for an error
 
 
@@ -43,10 +44,10 @@ class Job:
     error: str
 
     def value(self, key: str) -> Any:
-        """Its value of a setting; of a group that no override chose, the class that it builds; None if absent."""
-        given = dict(_assignments(self.overrides))
+        """Its value of a setting; of a group that no override has chosen, the class it builds; None if absent."""
         if key in self.settings:
             return self.settings[key]
+        given = dict(_assignments(self.overrides))
         if key in given:
             return given[key]
         target = self.settings.get(f"{key}._target_")
@@ -75,20 +76,23 @@ def find_jobs(folder: str | Path) -> list[Job]:
 def find_runs(folders: Sequence[str | Path]) -> list[Job]:
     """The jobs in several folders, each once; they are named relative to the folder that holds all of these.
 
-    Raises: InputError if a folder does not exist or contains no run.
+    Raises: InputError if a folder does not exist or contains no run, or if there are no folders.
     """
+    if not folders:
+        raise InputError("runs is an empty list: name the folders of runs or sweeps, runs=[DIR,…]")
     found: dict[Path, Job] = {}
-    for folder in folders:
+    roots = list(dict.fromkeys(absolute(folder) for folder in folders))
+    for folder in roots:
         jobs = find_jobs(folder)
         if not jobs:
-            raise InputError(
-                f"runs={folder}: no run is in this folder: name a run's, a sweep's, or one that contains them"
-            )
+            has_begun = "no job of this sweep has begun" if is_sweep(folder) else "no run is in this folder"
+            raise InputError(f"runs={folder}: {has_begun}: name a run's, a sweep's, or one that contains them")
         found |= {job.folder: job for job in jobs if job.folder not in found}
-    if len(folders) == 1:
+    if len(roots) == 1:
         return list(found.values())
-    root = os.path.commonpath([absolute(folder) for folder in folders])
-    return [Job(**vars(job) | {"name": os.path.relpath(job.folder, root)}) for job in found.values()]
+    root = os.path.commonpath(roots)
+    names = {folder: os.path.relpath(folder, root) for folder in found}
+    return [replace(job, name=job.name if names[job.folder] == "." else names[job.folder]) for job in found.values()]
 
 
 def differing_settings(jobs: Sequence[Job]) -> list[str]:
@@ -97,7 +101,8 @@ def differing_settings(jobs: Sequence[Job]) -> list[str]:
     A group that was chosen by an override, such as `optimizer`, stands for the settings inside it. The seed comes last.
     """
     given = [key for job in jobs for key, _ in _assignments(job.overrides)]
-    keys = [key for key in dict.fromkeys(given) if _differ(job.value(key) for job in jobs)]
+    names = [key for key in dict.fromkeys(given) if not key.startswith(NOT_COMPARED)]
+    keys = [key for key in names if _differ(job.value(key) for job in jobs)]
     recorded = [
         counted(job.settings) for job in jobs if "seed" in job.settings and "trainer.max_epochs" in job.settings
     ]
@@ -136,7 +141,8 @@ def read_settings(record: Path) -> dict[str, Any] | None:
 def _read_job(folder: Path, root: Path, planned: Sequence[str] | None) -> Job:
     files = RunFolder(folder)
     recorded = _read_yaml(files.record / "overrides.yaml")
-    overrides = [str(one) for one in (recorded if isinstance(recorded, list) and recorded else planned) or []]
+    recorded = [str(one) for one in recorded] if isinstance(recorded, list) else []
+    overrides = list(planned or recorded)
     settings = read_settings(files.record)
     error = "" if files.is_held() else _last_error(folder)
     metrics = files.read_metrics() or {}
@@ -146,12 +152,12 @@ def _read_job(folder: Path, root: Path, planned: Sequence[str] | None) -> Job:
         overrides=overrides,
         settings=dict(_assignments(overrides)) if settings is None else settings,
         metrics={} if error else metrics,  # those of an earlier attempt
-        status=_status(files, metrics, error, settings is not None),
+        status=_status(files, metrics, error, settings is not None, planned is not None),
         error=error,
     )
 
 
-def _status(files: RunFolder, metrics: Mapping[str, Any], error: str, is_recorded: bool) -> Status:
+def _status(files: RunFolder, metrics: Mapping[str, Any], error: str, is_recorded: bool, is_planned: bool) -> Status:
     if files.is_held():
         return "running"
     if error:
@@ -160,8 +166,8 @@ def _status(files: RunFolder, metrics: Mapping[str, Any], error: str, is_recorde
         return "finished" if metrics.get("status", "finished") == "finished" else "interrupted"
     if files.last.is_file() or files.best.is_file():
         return "interrupted"
-    has_begun = is_recorded or any(files.path.glob("*.log")) or files.metrics.exists()
-    return "failed" if has_begun or files.path.is_dir() else "waiting"
+    has_begun = is_recorded or files.metrics.exists() or any(log.stat().st_size for log in files.path.glob("*.log"))
+    return "failed" if has_begun or not is_planned else "waiting"
 
 
 def _is_job(folder: Path) -> bool:

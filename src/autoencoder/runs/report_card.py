@@ -21,9 +21,9 @@ def format_report(metrics: Mapping[str, Any], title: str) -> str:
         parts.append(f"{metrics['changes']}.")
     if "ended_early" in metrics:
         parts.append(f"Training ended early: {metrics['ended_early']}")
-    if table := metric_rows(metrics):
-        (_, *models), *rows = table
-        parts.append(_table(["", *models], rows))
+    if measured := metric_rows(metrics):
+        (_, *models), *rows = measured
+        parts.append(table(["", *models], rows))
     parts += _class_table(metrics)
     return "\n\n".join(parts) + "\n"
 
@@ -49,11 +49,11 @@ def _class_table(metrics: Mapping[str, Any]) -> list[str]:
     ]
     return [
         "## Each class",
-        _table(["class", *(f"PCA {name}" if prefix.startswith("pca") else name for prefix, name in columns)], rows),
+        table(["class", *(f"PCA {name}" if prefix.startswith("pca") else name for prefix, name in columns)], rows),
     ]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table, padded so that the source is readable, too."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
