@@ -33,7 +33,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def test_a_sweep_ends_with_its_report(trained):
-    assert names_in(trained) == FILES | {"comparison.png", "multirun.yaml", "0", "1", "2", "3"}
+    assert names_in(trained) == FILES | {"comparison.png", "multirun.yaml", "jobs.json", "0", "1", "2", "3"}
     page = (trained / "summary.md").read_text(encoding="utf-8")
     assert "4 jobs: 4 finished." in page and "![test/mse over model.latent_dim](summary.png)" in page
     errors = [read_metrics(trained / str(job))["test/mse"] for job in (0, 1)]
@@ -50,7 +50,7 @@ def test_a_report_on_a_sweep_goes_into_its_folder(trained, tmp_path, caplog, cap
     call(report.report, f"runs='{sweep}'", f"paths.log_dir={tmp_path}/logs")
     assert names_in(sweep) == before | FILES | {"comparison.png"} and not (tmp_path / "logs").exists()
     out = capfd.readouterr().out
-    assert "3 finished\n" in out and "best by val/mse: job " in out and "a moved sweep:\n  summary.csv" in out
+    assert "3 finished, 1 waiting\n" in out and "best by val/mse: job " in out and "a moved sweep:\n  summary.csv" in out
 
 
 def test_other_runs_are_reported_on_in_a_folder_of_the_report(tmp_path):

@@ -207,12 +207,6 @@ def test_a_folder_named_twice_is_read_once(tmp_path):
     assert [job.name for job in find_runs([tmp_path / "run", tmp_path])] == ["run"]
 
 
-def test_a_job_that_was_refused_is_not_shown_with_the_settings_of_its_folder(tmp_path):
-    make_run(tmp_path / "0", {DIM: 2}, {"test/mse": 0.1}, said="error: holds a run of other settings")
-    (job,) = find_jobs(tmp_path, {tmp_path / "0": [f"{DIM}=3"]})
-    assert (job.value(DIM), job.status, job.metrics) == (3, "failed", {})
-
-
 def test_labels_and_digits_come_from_the_table_of_metrics():
     assert label_of("val/mse") == "validation mse, per pixel in [-1, 1]"
     assert label_of("pca/test_ssim") == "PCA's test ssim" and label_of("fit_seconds") == "fit_seconds"
