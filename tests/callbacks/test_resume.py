@@ -33,17 +33,6 @@ LIGHT = (
 )
 
 
-class SignalAt(Callback):
-    """Sends this process a signal in the middle of a step."""
-
-    def __init__(self, step: int, name: str = "SIGINT") -> None:
-        self.step, self.signal = step, signal.Signals[name]
-
-    def on_before_zero_grad(self, trainer, pl_module, optimizer):
-        if trainer.global_step == self.step:
-            os.kill(os.getpid(), self.signal)
-
-
 def curves(folder):
     accumulator = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0})
     accumulator.Reload()
@@ -57,7 +46,7 @@ def curves(folder):
 
 def stop_at(folder, step, *overrides, name="SIGINT"):
     """A run that a signal stops in step `step` + 1; returns its exit code."""
-    stopper = f"+callbacks.stopper={{_target_: test_resume.SignalAt, step: {step}, name: {name}}}"
+    stopper = f"+callbacks.stopper={{_target_: signal_at.SignalAt, step: {step}, name: {name}}}"
     with pytest.raises(SystemExit) as stopped:
         run_train(folder, *overrides, stopper)
     return stopped.value.code
@@ -107,7 +96,7 @@ def test_a_run_is_stopped_again_and_again(tmp_path, whole):
 
 def test_a_killed_run_goes_on_from_its_last_epoch(tmp_path, whole):
     """SIGKILL: events and rows beyond the last checkpoint are cut away, and dealt with anew."""
-    killer = "+callbacks.stopper={_target_: test_resume.SignalAt, step: 300, name: SIGKILL}"
+    killer = "+callbacks.stopper={_target_: signal_at.SignalAt, step: 300, name: SIGKILL}"
     tests = f"{ROOT / 'tests'}{os.pathsep}{ROOT / 'tests' / 'callbacks'}"
     environment = {"PYTHONPATH": f"{tests}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
     killed = command("src/train.py", *STUDY, *LIGHT, killer, f"hydra.run.dir={tmp_path}", **environment)
@@ -463,7 +452,7 @@ def test_whatever_the_trainer_does_a_stopped_run_goes_on(settings, tmp_path):
     run_train(tmp_path / "whole", *STUDY, "callbacks=light", *settings)
     for index, step in enumerate((17, 44)):
         arguments = (*STUDY, "callbacks=light", *settings, f"hydra.run.dir={tmp_path / 'stopped'}")
-        stopper = f"{{_target_: test_resume.SignalAt, step: {step}, name: SIGINT}}"
+        stopper = f"{{_target_: signal_at.SignalAt, step: {step}, name: SIGINT}}"
         again = (f"resume={tmp_path / 'stopped'}", f"callbacks.stopper={stopper}")
         with pytest.raises(SystemExit) as stopped:
             call(train.train, *(again if index else (*arguments, f"+callbacks.stopper={stopper}")))

@@ -37,7 +37,7 @@ def test_a_sweep_of_several_processes_is_refused(tmp_path, capfd, overrides):
         call(train.train, *TINY, f"hydra.sweep.dir={tmp_path}", "seed=0,1", *overrides.split(), "-m")
     assert not list(tmp_path.rglob("*.ckpt"))
     lines = [line for line in capfd.readouterr().out.splitlines() if "error: " in line]
-    assert len(lines) == 2 and "would start the whole sweep again: leave out -m" in lines[0]
+    assert len(lines) == 2 and "would start the whole sweep again: use hydra/launcher=parallel" in lines[0]
 
 
 def test_only_the_first_process_writes_a_record_and_a_log(tmp_path, monkeypatch, capfd):

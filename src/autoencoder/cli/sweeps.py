@@ -12,6 +12,7 @@ from autoencoder.errors import InputError
 from autoencoder.paths import absolute, quoted, shown
 from autoencoder.runs.folder import ABSENT, PLAN, SWEEP_CONFIG, RunFolder, counted, flat, write_whole
 from autoencoder.runs.jobs import Job, find_jobs, read_plan
+from autoencoder.runs.processes import is_first_process
 
 NUMBERED = "${hydra.job.num}"  # the default of hydra.sweep.subdir
 
@@ -27,15 +28,19 @@ def begin_sweep(loader: ConfigLoader, config: DictConfig, jobs: Sequence[list[st
     """
     sweep = RunFolder(config.hydra.sweep.dir)
     names, finished = plan_jobs(loader, config, jobs)
+    planned = dict(zip(names, jobs, strict=True))  # jobs with the same settings are one
+    missing = [[*job, in_folder(name)] for name, job in planned.items() if name not in finished]
+    if not is_first_process():  # of a sweep that torchrun or srun started
+        yield missing
+        return
     sweep.path.mkdir(parents=True, exist_ok=True)
     sweep.hold()
     try:
         OmegaConf.save(config, sweep.path / SWEEP_CONFIG)
-        planned = dict(zip(names, jobs, strict=True))  # jobs with the same settings are one
         write_plan(sweep, planned)
         if finished:
             print(f"{len(finished)} of {len(planned)} jobs have finished before, they are not run again")
-        yield [[*job, in_folder(name)] for name, job in planned.items() if name not in finished]
+        yield missing
     finally:
         sweep.release()
 
