@@ -1,5 +1,6 @@
 """Several processes of one run share its folder, and are refused where they would get into each other's way."""
 
+import shutil
 from contextlib import suppress
 
 import pytest
@@ -37,7 +38,7 @@ def test_a_sweep_of_several_processes_is_refused(tmp_path, capfd, overrides):
         call(train.train, *TINY, f"hydra.sweep.dir={tmp_path}", "seed=0,1", *overrides.split(), "-m")
     assert not list(tmp_path.rglob("*.ckpt"))
     lines = [line for line in capfd.readouterr().out.splitlines() if "error: " in line]
-    assert len(lines) == 2 and "would start the whole sweep again: use hydra/launcher=parallel" in lines[0]
+    assert len(lines) == 2 and "would start the whole sweep again: use hydra/launcher" in lines[0]
 
 
 def test_only_the_first_process_writes_a_record_and_a_log(tmp_path, monkeypatch, capfd):
@@ -73,7 +74,7 @@ def test_torchrun_beside_a_trainer_of_one_process_is_refused(tmp_path):
     torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2", "src/train.py")
     result = command(*torchrun, *QUICK, f"paths.log_dir={tmp_path}", OMP_NUM_THREADS="1")
     assert result.returncode != 0 and not list(tmp_path.rglob("*.ckpt"))
-    assert "error: torchrun has started 2 processes" in result.stdout
+    assert "error: torchrun started 2 processes" in result.stdout
     assert "set trainer=ddp trainer.devices=2" in result.stdout
 
 
@@ -81,3 +82,14 @@ def test_a_node_that_would_wait_for_others_without_end_is_refused(tmp_path, capf
     with pytest.raises(SystemExit):
         call(train.train, *TINY, f"hydra.run.dir={tmp_path}", "+trainer.num_nodes=2")
     assert "would wait forever for the other nodes" in "".join(capfd.readouterr())
+
+
+@pytest.mark.slow
+def test_torchrun_sweeps_and_resumes_what_is_missing(tmp_path):
+    sweep = ("-m", *TINY, "trainer=ddp", "seed=0,1", f"hydra.sweep.dir={tmp_path}")
+    for _ in range(2):
+        ended = command("-m", "torch.distributed.run", "--nproc_per_node=2", "src/train.py", *sweep)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert [read_metrics(tmp_path / name)["device"][:3] for name in "01"] == ["2 x", "2 x"]
+        shutil.rmtree(tmp_path / "1")
+    assert "1 of 2 jobs have finished before" in ended.stdout

@@ -51,7 +51,7 @@ class Command:
             sys.argv[1:] = expand_homes(options_first(sys.argv[1:]))
             with one_line_errors():
                 end_with_sweep()
-                sys.argv[1:1] = folder_overrides()
+                sys.argv[1:] = options_first([*folder_overrides(), *sys.argv[1:]])
                 self()
 
     def __call__(self) -> None:

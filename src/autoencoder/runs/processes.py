@@ -89,8 +89,8 @@ def check_processes(trainer: "Trainer", in_sweep: bool) -> None:
     starts_them = not (environment and environment.creates_processes_externally)
     if in_sweep and trainer.world_size > 1 and starts_them:
         raise InputError(
-            f"{wanted}: each further process would start the whole sweep again: use hydra/launcher=parallel, which gives "
-            "each job its own processes, or set trainer.devices=1"
+            f"{wanted}: each further process would start the whole sweep again: use "
+            "hydra/launcher=parallel, which gives each job its own processes, or set trainer.devices=1"
         )
     if trainer.num_nodes > 1 and starts_them and not {"MASTER_ADDR", "NODE_RANK"} <= os.environ.keys():
         raise InputError(
