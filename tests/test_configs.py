@@ -15,7 +15,7 @@ import evaluate
 import train
 from autoencoder import AutoencoderModule
 from autoencoder.cli.config_check import check_config
-from autoencoder.cli.errors import OPTIONAL_LOGGERS
+from autoencoder.cli.errors import EXTRAS
 from autoencoder.cli.signatures import signature_of
 
 CONFIGS = ROOT / "configs"
@@ -61,7 +61,7 @@ def test_each_file_composes_checks_and_builds(file, tmp_path):
     optimizer = module.make_optimizer(module)
     assert module.make_scheduler(optimizer, 10).get_last_lr()
     instantiate(settings["data"], _convert_="all")
-    if name in OPTIONAL_LOGGERS:
+    if name in EXTRAS:
         pytest.importorskip(name, reason=f"needs the extra: pip install -e .[{name}]")
     for part in [*settings["callbacks"].values(), *settings["views"].values(), *settings["logger"].values()]:
         if "_target_" in part:
