@@ -25,10 +25,15 @@ CLASS_COLORS = (  # Paul Tol's muted scheme (2021), its grey made darker
 
 def new_figure(height: float, subject: str, outputs: Outputs) -> Figure:
     """An empty figure of `height` inches; its title has the subject, data set, latent dimensions and test error."""
-    figure = Figure(figsize=(WIDTH, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
     dimensions = outputs.latents.shape[1]
     facts = f"{outputs.images.title}, {dimensions} latent dimension{'s' * (dimensions != 1)}"
-    figure.suptitle(f"{subject}\n{facts}, {outputs.title} mse {mean(outputs.errors):.4f}", fontsize=9)
+    return empty_figure(height, f"{subject}\n{facts}, {outputs.title} mse {mean(outputs.errors):.4f}")
+
+
+def empty_figure(height: float, title: str) -> Figure:
+    """An empty figure of `height` inches with a title."""
+    figure = Figure(figsize=(WIDTH, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
+    figure.suptitle(title, fontsize=9)
     return figure
 
 
