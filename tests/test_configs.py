@@ -15,7 +15,8 @@ import evaluate
 import train
 from autoencoder import AutoencoderModule
 from autoencoder.cli.config_check import check_config
-from autoencoder.cli.errors import OPTIONAL_LOGGERS
+from autoencoder.cli.errors import EXTRAS
+from autoencoder.cli.search_space import read_space
 from autoencoder.cli.signatures import signature_of
 
 CONFIGS = ROOT / "configs"
@@ -30,6 +31,7 @@ GROUPS = {
     "logger",
     "experiment",
     "sweep",
+    "search",
     "hydra",
     "paths",
 }
@@ -61,13 +63,24 @@ def test_each_file_composes_checks_and_builds(file, tmp_path):
     optimizer = module.make_optimizer(module)
     assert module.make_scheduler(optimizer, 10).get_last_lr()
     instantiate(settings["data"], _convert_="all")
-    if name in OPTIONAL_LOGGERS:
+    if name in EXTRAS:
         pytest.importorskip(name, reason=f"needs the extra: pip install -e .[{name}]")
     for part in [*settings["callbacks"].values(), *settings["views"].values(), *settings["logger"].values()]:
         if "_target_" in part:
             instantiate(part, _convert_="all")
     if settings["trainer"]["accelerator"] == "cpu" or torch.cuda.is_available():
         assert instantiate(settings["trainer"], logger=False, enable_progress_bar=False).max_epochs
+
+
+@pytest.mark.parametrize("name", [file.name for file in FILES if file.parts[0] == "search"])
+def test_each_search_chooses_from_settings_that_a_run_takes(name, tmp_path):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", [f"search={name}"], return_hydra_config=True)
+    params = OmegaConf.to_container(config.hydra.sweeper.params)
+    space = read_space(None, params, [])
+    assert space.ranges.keys() == params.keys() and config.hydra.sweep.dir.endswith(f"/searches/{name}")
+    for example in space.examples():
+        check_config(composed(tmp_path, *example), train.train.function, given=("start",))
 
 
 def test_the_groups_are_those_of_the_contract():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, command
 
-from autoencoder.cli.errors import OPTIONAL_LOGGERS
+from autoencoder.cli.errors import EXTRAS
 
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),
@@ -54,7 +54,7 @@ def test_command(line, run, tmp_path):
         line = line.replace("python ", f"{shlex.quote(sys.executable)} ") + "; complete -p python"
         shell = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, encoding="utf-8")
         assert "-F hydra_bash_completion" in shell.stdout, shell.stderr
-    elif absent := [name for name in OPTIONAL_LOGGERS if f"logger={name}" in words and not find_spec(name)]:
+    elif absent := [name for name in EXTRAS if f"logger={name}" in words and not find_spec(name)]:
         result = command(*words[1:], f"paths.log_dir={tmp_path}")
         assert result.returncode == 1 and f"pip install -e '.[{absent[0]}]'" in result.stderr + result.stdout
     elif words[:2] == ["python", "src/train.py"]:

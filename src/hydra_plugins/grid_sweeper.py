@@ -83,6 +83,8 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
         if not override.is_sweep_override():
             values = [override.get_value_element_as_str()] if override.value_type is not None else None
             choices[key] = [key] if values is None else [f"{key}={value}" for value in values]
+        elif key == "search":
+            raise InputError(f"{override.input_line}: one search at a time")
         elif override.is_discrete_sweep():
             choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
         else:

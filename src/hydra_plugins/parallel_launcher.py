@@ -51,3 +51,13 @@ class ParallelLauncher(Launcher):
         settings: dict[str, Any] = {"n_jobs": self.n_jobs, "threads": self.threads}
         jobs = commands_of(self.loader, self.config, self.task_function, job_overrides, initial_job_idx)
         return run_side_by_side(jobs, **settings)
+
+    def count_slots(self, job: Sequence[str]) -> int:
+        """The number of jobs with overrides such as these that run at once.
+
+        Raises: InputError for n_jobs or threads below 1.
+        """
+        from autoencoder.cli.parallel import commands_of, make_slots
+
+        commands = commands_of(self.loader, self.config, self.task_function, [job], 0)
+        return len(make_slots(commands, self.n_jobs, self.threads))

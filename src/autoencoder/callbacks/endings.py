@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 
+from autoencoder.callbacks.pruning import Pruning
 from autoencoder.callbacks.stopping import Stopped
 from autoencoder.data.datamodule import ImageDataModule
 from autoencoder.errors import InputError
@@ -71,6 +72,8 @@ def why_it_ended(trainer: Trainer) -> str | None:
             elif isinstance(callback, Timer):
                 left = callback.time_remaining()
                 reasons += ["time limit reached"] if left is not None and left <= 0 else []
+            elif isinstance(callback, Pruning) and callback.reason:
+                reasons.append(callback.reason)
         reasons = reasons or ["a callback stopped it"]
         log.info("ended in epoch %d: %s", trainer.current_epoch, "; ".join(reasons))
     if trainer.global_step == 0:

@@ -39,8 +39,9 @@ def check_config(config: Mapping[str, Any], function: Callable[..., Any], given:
         raise InputError(missing_group("hydra"))
     single = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN
     is_alone = single and not config.get("resume") and not is_job_of_sweep()
-    if is_alone and (sweep := HydraConfig.get().runtime.choices.get("sweep")):
-        raise InputError(f"sweep={sweep} starts several runs: add -m, or leave it out")
+    for group in ("sweep", "search") if is_alone else ():
+        if name := HydraConfig.get().runtime.choices.get(group):
+            raise InputError(f"{group}={name} starts several runs: add -m, or leave it out")
     known = list(dotted_keys(config))
     for name in own_keys.required:
         if name in given:

@@ -23,7 +23,11 @@ from autoencoder.runs.folder import RunFolder, remove_unused_folders
 
 log = logging.getLogger(__name__)
 
-OPTIONAL_LOGGERS = ("wandb", "mlflow")  # the extras of pyproject.toml
+EXTRAS = {  # packages that only some commands need: the extra of pyproject.toml, and the override that needs it
+    "wandb": ("wandb", "logger=wandb"),
+    "mlflow": ("mlflow", "logger=mlflow"),
+    "optuna": ("search", "search=NAME"),
+}
 
 
 @contextmanager
@@ -304,12 +308,12 @@ def options_of(group: str) -> str:
 
 
 def _explain_missing_package(message: str) -> str | None:
-    """Says what to install for an optional logger; None for any other failed import."""
-    for package in OPTIONAL_LOGGERS:
+    """Says what to install for a package of an extra; None for any other failed import."""
+    for package, (extra, override) in EXTRAS.items():
         if re.search(rf"\b{package}\b", message):
             return (
-                f"logger={package} needs the package {package}, which is not installed: "
-                f"pip install -e '.[{package}]' in the checkout's .venv, or leave out logger={package}"
+                f"{override} needs the package {package}, which is not installed: "
+                f"pip install -e '.[{extra}]' in the checkout's .venv, or leave out {override}"
             )
     return None
 

@@ -25,6 +25,7 @@ from autoencoder.runs.jobs import find_jobs
 from autoencoder.runs.processes import JOB_OF_SWEEP
 
 LOOK_EVERY = 0.1  # seconds between two looks at the processes
+KILLED = "the job's process was ended by"  # the start of the error in the log of a job that was killed
 STOP_SECONDS = 60  # that a job has to save its state after it was told to stop
 OF_SWEEP = (
     "hydra.sweep.",
@@ -192,7 +193,7 @@ def _end(job: JobCommand) -> None:
         name = signal.Signals(-code).name
         reason = ": was the machine out of memory?" if name == "SIGKILL" else ""
         with job.log.open("a", encoding="utf-8") as log:
-            log.write(f"error: the job's process was ended by {name}{reason}\n")
+            log.write(f"error: {KILLED} {name}{reason}\n")
     found = next(iter(find_jobs(job.folder)))
     seconds = time.monotonic() - job.started_at
     metrics = RunFolder(job.folder).read_metrics() or {}

@@ -29,7 +29,7 @@ UNCOUNTED = (
 # Callbacks that do not change a run's result; all others may.
 LOOKING = tuple(
     f"autoencoder.callbacks.{module}."
-    for module in (*("checkpoints", "history", "progress", "monitors", "description"),)
+    for module in ("checkpoints", "history", "progress", "monitors", "description", "pruning")
 )
 # Settings that a resumed run cannot change, since the content of its checkpoint depends on them.
 FIXED = (
