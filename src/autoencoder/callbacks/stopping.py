@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REQUEUE = (
     signal.SIGUSR2
 )  # before a time-out or a preemption; submitit's handler puts the SLURM job into the queue again
-REQUEUE_WITHIN = 90.0  # seconds from SIGTERM to REQUEUE, if SLURM sends both: it sends the second up to 60 s late
+GRACE_SECONDS = 600.0  # at most, from SIGTERM to REQUEUE or SIGKILL: a job that ends in this time is not put back
 ECHO_SECONDS = 1.0  # a second SIGINT within this time is a copy of the first, as torchrun sends
 ASK_EVERY = 10  # steps between two checks whether another process was told to stop
 
@@ -41,7 +41,8 @@ class StopBetweenSteps(Callback):
     validation or an epoch, since Lightning cannot resume within these. All processes stop after the same step.
 
     If someone else handles REQUEUE, as submitit does in a SLURM job, that signal stops the run in the same way, and is
-    then passed on.
+    then passed on. After SIGTERM the process then stays until SLURM sends REQUEUE or kills it: SLURM sends SIGTERM at
+    the start of a preempted job's grace time, and would take an exit in that time for the end of the job.
     """
 
     def __init__(self) -> None:
@@ -64,7 +65,7 @@ class StopBetweenSteps(Callback):
             yield
         except SystemExit:
             if callable(requeue) and self.signum in (signal.SIGTERM, REQUEUE):
-                deadline = time.monotonic() + REQUEUE_WITHIN
+                deadline = time.monotonic() + GRACE_SECONDS
                 while not self.is_requeued and time.monotonic() < deadline:  # or until SLURM kills this process
                     time.sleep(0.1)
                 if self.is_requeued:
