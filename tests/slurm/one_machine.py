@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
@@ -47,6 +48,10 @@ PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=9
 
 def why_not() -> str:
     """Why SLURM cannot be started here; empty if it can."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return "one SLURM at a time: make test ARGS='-m slurm -n 0'"
+    if find_spec("submitit") is None:
+        return "needs the extra: pip install -e '.[slurm]'"
     if os.geteuid() != 0:
         return "needs root to start SLURM"
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
@@ -70,8 +75,9 @@ def one_machine_cluster(folder: Path) -> Iterator[dict[str, str]]:
     conf = folder / "slurm.conf"
     conf.write_text(CONF.format(host=host, ports=PORTS, folder=folder, cores=os.cpu_count()), encoding="utf-8")
     environment = {"SLURM_CONF": str(conf)}
-    munge = ["munged", f"--pid-file={MUNGE}/munged.pid", "--log-file=/run/munge/munged.log"]
+    munge = ["munged", f"--pid-file={MUNGE}/munged.pid", f"--log-file={MUNGE}/munged.log"]
     daemons = [["runuser", "-u", "munge", "--", *munge], ["slurmctld", "-f", str(conf)], ["slurmd", "-f", str(conf)]]
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops the tests stops the daemons, too
     try:
         for daemon in daemons:
             subprocess.run(daemon, env=os.environ | environment, check=True, stdin=subprocess.DEVNULL)
@@ -85,6 +91,7 @@ def one_machine_cluster(folder: Path) -> Iterator[dict[str, str]]:
             wait_until(lambda: not ask(environment, "squeue", "--noheader"), 30)
         for file in (folder / "slurmd.pid", folder / "slurmctld.pid", MUNGE / "munged.pid"):
             stop(file)
+        signal.signal(signal.SIGTERM, before)
 
 
 def ask(environment: dict[str, str], *command: str) -> str:
@@ -97,10 +104,18 @@ def stop(pid_file: Path) -> None:
     """Stops the process that a daemon's file names, and waits for its end."""
     if pid_file.is_file():
         number = int(pid_file.read_text(encoding="utf-8"))
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, TimeoutError):
             os.kill(number, signal.SIGTERM)
-            wait_until(lambda: not Path(f"/proc/{number}").exists(), 30)
+            wait_until(lambda: not is_alive(number), 30)
         pid_file.unlink(missing_ok=True)
+
+
+def is_alive(number: int) -> bool:
+    """Whether a process exists and has not ended; in a container, ended daemons may stay in the list."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text(encoding="utf-8").rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
 
 
 def wait_until(is_so, seconds: float) -> None:
