@@ -17,10 +17,10 @@ from autoencoder.runs.jobs import find_jobs
 pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 TINY = ("experiment=quick", "callbacks=light", "views=none", "logger=[csv]", "+trainer.limit_train_batches=20")
 PACE = "+callbacks.pace={_target_: pace.Pace, seconds: 0.75}"
-LENGTHS = (2, 15, 100)  # epochs of the three jobs: left alone, requeued, timed out
+LENGTHS = (2, 12, 90)  # epochs of the three jobs: left alone, requeued, timed out
 WAIT = 120  # seconds for what takes a few; other work on the machine makes it last longer
 ON_SLURM = ("-m", "hydra/launcher=slurm", "hydra.launcher.timeout_min=10", "hydra.launcher.signal_delay_s=10")
-TIMES = ("fit_seconds", "images_per_second")
+NO_RESULT = ("fit_seconds", "images_per_second", "git_commit")  # in metrics.json
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def epochs_done(folder: Path) -> int:
 
 
 def result(folder: Path) -> dict[str, object]:
-    return {key: value for key, value in read_metrics(folder).items() if key not in TIMES}
+    return {key: value for key, value in read_metrics(folder).items() if key not in NO_RESULT}
 
 
 def said(sweep: Sweep, output: str) -> str:
@@ -140,16 +140,16 @@ def test_jobs_outlive_the_command_that_a_second_start_replaces_and_a_mistake_is_
     assert "optimizer.lr must be greater than 0" in find_jobs(tmp_path)[1].error
 
 
-def test_all_jobs_end_after_the_command_and_each_may_train_in_two_processes(cluster, tmp_path):
-    two = ("hydra.launcher.tasks_per_node=2", "trainer=ddp", "seed=0,1")
+def test_a_job_that_trains_in_two_processes_ends_after_the_command(cluster, tmp_path):
+    two = ("hydra.launcher.tasks_per_node=2", "trainer=ddp", "seed=1")
     sweep = Sweep(tmp_path, cluster, *two)
-    wait_until(lambda: len(sweep.numbers()) == 2, WAIT)
+    wait_until(lambda: len(sweep.numbers()) == 1, WAIT)
     sweep.process.send_signal(signal.SIGKILL)
     sweep.end(10)
     wait_until(lambda: not ask(cluster, "squeue", "--noheader"), 180)
-    assert sweep.statuses() == ["finished", "finished"], said(sweep, "")
+    assert sweep.statuses() == ["finished"], said(sweep, "")
     assert "2 x cpu" in read_metrics(tmp_path / "0")["device"]
     assert (tmp_path / "0" / "train.log").read_text(encoding="utf-8").count("epoch 1/2") == 1
     code, output = Sweep(tmp_path, cluster, *two).end(60)
     print(output)
-    assert code == 0 and "2 of 2 jobs have finished before" in output
+    assert code == 0 and "1 of 1 jobs have finished before" in output
