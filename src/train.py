@@ -57,7 +57,7 @@ def train(
     from autoencoder.callbacks.views import Views
     from autoencoder.cli.config_check import with_image_shape
     from autoencoder.cli.noise import silence_known_noise
-    from autoencoder.cli.slurm import settle_slurm
+    from autoencoder.cli.slurm import settle_slurm, slurm_plugins
     from autoencoder.cli.trainer_check import of_kind
     from autoencoder.evaluation.evaluate import evaluate
     from autoencoder.evaluation.outputs import Outputs
@@ -96,11 +96,12 @@ def train(
     if views:
         looking["views"] = Views(build(views))
     plugins = trainer.get("plugins") or []
+    plugins = build(plugins if isinstance(plugins, list) else [plugins])
     fitter: Trainer = build(
         {name: value for name, value in trainer.items() if name != "plugins"},
         callbacks=[recorder, clock, *of_kind("callbacks", looking, Callback), ResumedEpoch(), stop],
         logger=of_kind("logger", loggers, Logger),
-        plugins=[WholeFiles(), *build(plugins if isinstance(plugins, list) else [plugins])],
+        plugins=[WholeFiles(), *slurm_plugins(plugins), *plugins],
     )
     check_processes(fitter, in_sweep())
     begun = folder.record.exists()  # if not resuming: an earlier run was killed before its first checkpoint

@@ -35,7 +35,7 @@ GROUPS = {
     "hydra",
     "paths",
 }
-FILES = sorted(path.relative_to(CONFIGS).with_suffix("") for path in CONFIGS.glob("*/*.yaml"))
+FILES = sorted(path.relative_to(CONFIGS).with_suffix("") for path in CONFIGS.glob("*/**/*.yaml"))
 
 
 def composed(tmp_path: Path, *overrides: str, name: str = "train") -> dict:
@@ -49,7 +49,7 @@ def composed(tmp_path: Path, *overrides: str, name: str = "train") -> dict:
 
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_each_file_composes_checks_and_builds(file, tmp_path):
-    group, name = file.parts
+    group, name = file.parent.as_posix(), file.name
     choice = f"{group}=[{name}]" if group == "logger" else f"{group}={name}"
     settings = composed(tmp_path, choice)
     check_config(settings, train.train.function, given=("start",))

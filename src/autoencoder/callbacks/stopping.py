@@ -11,6 +11,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+REQUEUE = (
+    signal.SIGUSR2
+)  # before a time-out or a preemption; submitit's handler puts the SLURM job into the queue again
+GRACE_SECONDS = 600.0  # at most, from SIGTERM to REQUEUE or SIGKILL: a job that ends in this time is not put back
 ECHO_SECONDS = 1.0  # a second SIGINT within this time is a copy of the first, as torchrun sends
 ASK_EVERY = 10  # steps between two checks whether another process was told to stop
 
@@ -35,10 +39,15 @@ class StopBetweenSteps(Callback):
     During training a signal is only noted, but a second Ctrl-C stops at once. Before and after training, a signal
     raises `Stopped` immediately. A stop waits for the end of an optimiser step (`accumulate_grad_batches`), a
     validation or an epoch, since Lightning cannot resume within these. All processes stop after the same step.
+
+    If someone else handles REQUEUE, as submitit does in a SLURM job, that signal stops the run in the same way, and is
+    then passed on. After SIGTERM the process then stays until SLURM sends REQUEUE or kills it: SLURM sends SIGTERM at
+    the start of a preempted job's grace time, and would take an exit in that time for the end of the job.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        self.is_requeued = False
         self.is_training = False
         self._first_at = 0.0  # time of the first signal, seconds
 
@@ -46,18 +55,28 @@ class StopBetweenSteps(Callback):
     def listen(self) -> Iterator[None]:
         """Handles the signals within this context; outside the main thread it does nothing."""
         before = {}
+        requeue = signal.getsignal(REQUEUE)
         try:
-            for signum in SIGNALS:
+            for signum in (*SIGNALS, REQUEUE) if callable(requeue) else SIGNALS:
                 before[signum] = signal.signal(signum, self._note)
         except ValueError:  # not the main thread
             before = {}
         try:
             yield
+        except SystemExit:
+            if callable(requeue) and self.signum in (signal.SIGTERM, REQUEUE):
+                deadline = time.monotonic() + GRACE_SECONDS
+                while not self.is_requeued and time.monotonic() < deadline:  # or until SLURM kills this process
+                    time.sleep(0.1)
+                if self.is_requeued:
+                    requeue(REQUEUE, None)  # ends the process
+            raise
         finally:
             for signum, handler in before.items():
                 signal.signal(signum, handler)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
+        self.is_requeued |= signum == REQUEUE
         if self.signum is None:
             self.signum, self._first_at = signum, time.monotonic()
             if not self.is_training:

@@ -157,6 +157,8 @@ def explain(error: BaseException) -> str | None:
         return _fold(f"out of memory, {error}: use a smaller model or data.batch_size")
     if isinstance(error, ModuleNotFoundError) and (line := _explain_missing_package(str(error))):
         return line
+    if type(error).__name__ == "UncompletedJobError":  # submitit's, in a SLURM job that has timed out too often
+        return _fold(f"{error} Resume the sweep with resume=SWEEP; hydra.launcher.max_num_timeout is the limit")
     if type(error).__name__ in ("MisconfigurationException", "ValidationError"):  # Lightning's, pydantic's
         if "No supported gpu backend found" in str(error):
             return "trainer.accelerator=gpu: this machine has no GPU that torch can use; set trainer=cpu"

@@ -119,7 +119,7 @@ def started(config: DictConfig, settings: Mapping[str, Any]) -> Iterator[Start]:
         folder.hold()
     try:
         start = replace(find_start(folder, settings), config=config)
-        if in_sweep() and not folder.record.exists():
+        if in_sweep() and is_first_process() and not folder.record.exists():
             start.write_settings()  # a sweep's table shows them for refused jobs, too
         with _former_record_kept(folder) if start.goes_on else nullcontext():
             yield start

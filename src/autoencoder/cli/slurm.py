@@ -1,7 +1,7 @@
-"""Stops Lightning from treating a process inside a SLURM job as one of several when `srun` did not start it."""
+"""Tells Lightning which processes inside a SLURM job belong to a run, and that it must not requeue the job itself."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autoencoder.errors import InputError
@@ -24,11 +24,26 @@ def settle_slurm(trainer: Mapping[str, Any]) -> None:
         return
     alone = os.environ.get("SLURM_JOB_NAME") in INTERACTIVE and _number("SLURM_PROCID", 0) == 0
     devices, nodes = trainer.get("devices"), trainer.get("num_nodes", 1)
-    if tasks > 1 and not alone and isinstance(devices, int) and devices * nodes != tasks:
+    if not alone and isinstance(devices, int) and devices * nodes != tasks:
         raise InputError(
-            f"srun started {tasks} processes, and trainer.devices={devices} on {nodes} node{'s' * (nodes != 1)} are "
-            f"{devices * nodes}: start it with srun --ntasks={devices * nodes}, without srun, or set trainer.devices"
+            f"srun started {tasks} process{'es' * (tasks > 1)}, and trainer.devices={devices} on {nodes} "
+            f"node{'s' * (nodes != 1)} are {devices * nodes}: start it with srun --ntasks={devices * nodes}, "
+            "without srun, or set trainer.devices"
         )
+
+
+def slurm_plugins(given: Sequence[object]) -> list[Any]:
+    """The Trainer's plugin for a process that `srun` started; empty elsewhere, or if one of its kind is given.
+
+    Lightning finds the same by itself, but would then put the job into SLURM's queue again on SIGUSR1, with a
+    checkpoint of its own, `hpc_ckpt_1.ckpt`. Here that is up to submitit, and last.ckpt is the only such file.
+    """
+    from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    is_other = TorchElasticEnvironment.detect() or any(isinstance(plugin, ClusterEnvironment) for plugin in given)
+    return [] if is_other or not SLURMEnvironment.detect() else [SLURMEnvironment(auto_requeue=False)]
 
 
 def _number(name: str, default: int) -> int:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # set by torchrun, Lightning, srun
 JOB_OF_SWEEP = "AUTOENCODER_JOB_OF_SWEEP"  # in the environment of a job's process: the process of its sweep
 PR_SET_PDEATHSIG = 1  # of Linux's prctl(2): the signal that a process gets when its parent ends
+WITHOUT_FILES = (  # overrides for processes that must not write into the run's folder: no config, no log
+    "hydra.output_subdir=null",
+    "hydra.job_logging.root.handlers=[console]",
+    "++hydra.job_logging.handlers.file.delay=true",  # opens the file at the first line, which never comes
+)
 COPYING = ("spawn", "fork", "notebook")  # in the names of strategies that train in copies of this process
 
 _scratch: list[TemporaryDirectory[str]] = []  # removed when the process ends
@@ -56,9 +61,7 @@ def folder_overrides() -> list[str]:
     return [
         f"hydra.run.dir={_scratch[-1].name}",
         f"hydra.sweep.dir={_scratch[-1].name}",
-        "hydra.output_subdir=null",
-        "hydra.job_logging.root.handlers=[console]",
-        "++hydra.job_logging.handlers.file.delay=true",  # opens the file at the first line, which never comes
+        *WITHOUT_FILES,
     ]
 
 
