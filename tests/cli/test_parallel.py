@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,7 @@ def job(devices: int = 1, on_gpu: bool = False) -> JobCommand:
 def processes_in(folder: Path) -> list[int]:
     """The processes whose command names `folder`."""
     found = subprocess.run(
-        ["pgrep", "-f", f"hydra.run.dir={folder}(/|$)"], capture_output=True, encoding="utf-8", check=False
+        ["pgrep", "-f", rf"hydra.run.dir={folder}(/|\s|$)"], capture_output=True, encoding="utf-8", check=False
     )
     return [int(number) for number in found.stdout.split()]
 
@@ -94,9 +96,10 @@ def test_jobs_are_those_of_a_sweep_one_after_the_other(tmp_path):
 LONG = ("experiment=quick", "trainer.max_epochs=100000", *LIGHT[2:], "seed=0,1,2")
 
 
-def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
-    """A sweep whose first two jobs have each saved a checkpoint."""
-    arguments = [sys.executable, "src/train.py", *PARALLEL, *overrides, f"hydra.sweep.dir={folder}"]
+@contextmanager
+def started(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A long sweep whose first two jobs have each saved a checkpoint; nothing of it outlives the test."""
+    arguments = [sys.executable, "src/train.py", *PARALLEL, *LONG, f"hydra.sweep.dir={folder}"]
     process = subprocess.Popen(
         arguments,
         cwd=ROOT,
@@ -106,16 +109,22 @@ def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
         # A shell's background jobs ignore Ctrl-C, and so would theirs.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    wait_until(lambda: all((folder / name / "checkpoints" / "last.ckpt").exists() for name in "01"), 120)
-    return process
+    try:
+        wait_until(lambda: all((folder / name / "checkpoints" / "last.ckpt").exists() for name in "01"), 120)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for number in processes_in(folder):
+            os.kill(number, signal.SIGKILL)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_signal_stops_all_jobs_and_a_second_start_goes_on(name, code, tmp_path):
-    process = start(tmp_path, *LONG)
-    process.send_signal(signal.Signals[name])
-    said = process.communicate(timeout=60)[0]
+    with started(tmp_path) as process:
+        process.send_signal(signal.Signals[name])
+        said = process.communicate(timeout=60)[0]
     assert process.returncode == code and "Traceback" not in said
     assert f"resume the sweep with: python src/train.py resume={tmp_path}" in said
     assert processes_in(tmp_path) == []
@@ -128,12 +137,12 @@ def test_a_signal_stops_all_jobs_and_a_second_start_goes_on(name, code, tmp_path
 
 @pytest.mark.slow
 def test_a_killed_job_is_a_failed_row_and_is_resumed(tmp_path):
-    process = start(tmp_path, *LONG)
-    os.kill(processes_in(tmp_path / "0")[0], signal.SIGKILL)
-    wait_until(lambda: (tmp_path / "2" / "checkpoints" / "last.ckpt").exists())
-    assert [one.status for one in find_jobs(tmp_path)] == ["failed", "running", "running"]
-    process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[0]
+    with started(tmp_path) as process:
+        os.kill(processes_in(tmp_path / "0")[0], signal.SIGKILL)
+        wait_until(lambda: (tmp_path / "2" / "checkpoints" / "last.ckpt").exists())
+        assert [one.status for one in find_jobs(tmp_path)] == ["failed", "running", "running"]
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=60)[0]
     assert "#0 failed: the job's process was ended by SIGKILL" in said
     epochs = 1 + torch.load(tmp_path / "0" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] + 1
     command("src/train.py", f"resume={tmp_path}", "seed=0", f"trainer.max_epochs={epochs}")
@@ -143,10 +152,10 @@ def test_a_killed_job_is_a_failed_row_and_is_resumed(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
 def test_a_killed_sweep_leaves_no_orphans(tmp_path):
-    process = start(tmp_path, *LONG)
-    process.kill()
-    process.communicate(timeout=10)
-    wait_until(lambda: processes_in(tmp_path) == [], 20)
+    with started(tmp_path) as process:
+        process.kill()
+        process.communicate(timeout=10)
+        wait_until(lambda: processes_in(tmp_path) == [], 20)
     assert [one.status for one in find_jobs(tmp_path)] == ["interrupted", "interrupted", "waiting"]
 
 
