@@ -58,5 +58,5 @@ def test_images_at_hand_are_trained_on_measured_and_drawn(shape, tmp_path):
     with pytest.raises(InputError, match="was trained on noise, which"):
         restore(tmp_path / "last.ckpt")
     if len(shape) == 4:
-        with pytest.raises(InputError, match="images of one channel, these have 3"):
+        with pytest.raises(InputError, match="images with one channel, these have 3"):
             check_explorable(data.image_shape)

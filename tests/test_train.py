@@ -154,10 +154,12 @@ def test_a_sweep_prints_a_table_and_survives_a_failed_job(tmp_path, capfd):
         call(train.train, *overrides)
     assert stopped.value.code not in (0, None)
     table = [line.split() for line in capfd.readouterr().out.partition("\njob ")[2].splitlines()[1:4]]
-    assert [row[:2] for row in table] == [[str(job), f"model.latent_dim={dim}"] for job, dim in enumerate((0, 8, 16))]
-    assert table[0][2] == "failed"
+    assert [row[:2] for row in table] == [
+        [job, f"model.latent_dim={dim}"] for job, dim in (("2", 16), ("1", 8), ("0", 0))
+    ]
+    assert table[2][2] == "failed:"
     metrics = read_metrics(tmp_path / "2")
-    figures = [float(cell) for cell in table[2][2:4]]
+    figures = [float(cell) for cell in table[0][2:4]]
     assert figures == pytest.approx([metrics["val/mse"], metrics["test/mse"]], rel=1e-3)
     assert "model.latent_dim must be greater than 0" in (tmp_path / "0" / "train.log").read_text(encoding="utf-8")
 

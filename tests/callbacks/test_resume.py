@@ -85,6 +85,7 @@ def test_a_run_stopped_anywhere_ends_as_if_never_stopped(step, name, code, tmp_p
     assert_same_run(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_a_run_is_stopped_again_and_again(tmp_path, whole):
     stop_at(tmp_path, 20, *STUDY, *LIGHT)
     for step in (70, 71, 130, 260):
@@ -250,7 +251,7 @@ def test_a_new_run_starts_from_weights_and_optimiser_state_and_says_so(tmp_path,
     best = whole / "checkpoints" / "best.ckpt"
     frozen = ("optimizer.lr=1e-12", "optimizer.bias_lr=1e-12", "trainer.max_epochs=1", "data.batch_size=50", "seed=5")
     metrics = run_train(tmp_path, *STUDY, "callbacks=light", *frozen, f"ckpt_path={best}")
-    assert f"a new run, from the weights and the optimiser's state of {best}" in capfd.readouterr().out
+    assert f"a new run starts from the weights and the optimiser's state of {best}" in capfd.readouterr().out
     assert metrics["epochs"] == 1 and metrics["steps"] == 80 and metrics["seed"] == 5
     assert metrics["test/mse"] == pytest.approx(read_metrics(whole)["test/mse"], rel=1e-5)
     state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]
@@ -364,6 +365,7 @@ def test_a_refused_run_leaves_no_folder_and_latest_leads_to_the_last_one(tmp_pat
     assert not Path(tmp_path / "train" / "latest").readlink().is_absolute()
 
 
+@pytest.mark.slow
 def test_a_sweep_started_again_runs_what_is_missing(tmp_path):
     sweep = ("-m", *STUDY, "callbacks=light", "seed=0,1", f"hydra.sweep.dir={tmp_path}")
     call(train.train, *sweep)
@@ -551,6 +553,7 @@ def test_settings_that_end_in_an_error_before_anything_is_saved_are_not_recorded
     assert read_metrics(folder)["epochs"] == 4
 
 
+@pytest.mark.slow
 def test_history_that_was_off_for_a_while_keeps_its_earlier_rows(tmp_path):
     run_train(tmp_path, *STUDY, "callbacks=light", "trainer.max_epochs=2")
     before = (tmp_path / "history.csv").read_text(encoding="utf-8")

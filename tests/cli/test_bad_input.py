@@ -199,6 +199,7 @@ def test_a_damaged_data_file(tmp_path, damage, message):
     assert message in line and str(file) in line
 
 
+@pytest.mark.slow
 def test_a_gpu_where_there_is_none(tmp_path):
     line = refuse(TRAIN, "experiment=quick", "trainer=gpu", f"paths.log_dir={tmp_path}", CUDA_VISIBLE_DEVICES="")
     assert "trainer.accelerator=gpu: this machine has no GPU" in line and "trainer=cpu" in line

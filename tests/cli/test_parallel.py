@@ -76,6 +76,7 @@ def test_no_jobs_or_threads_are_refused(settings):
         make_slots([job()], *settings)
 
 
+@pytest.mark.slow
 def test_jobs_are_those_of_a_sweep_one_after_the_other(tmp_path):
     """With a job that fails, and one with several swept values in a recipe."""
     overrides = (*LIGHT, "model.latent_dim=2,0", "sweep=seeds", "hydra.sweeper.params={seed:'1'}")

@@ -121,4 +121,4 @@ def test_two_starts_of_a_sweep_at_once_the_second_is_refused(tmp_path, capfd):
     capfd.readouterr()
     with FileLock(tmp_path / ".lock"):  # as another process holds it
         said = refuse_here(train.train, capfd, "-m", *LIGHT, "seed=0,1,2", f"hydra.sweep.dir={tmp_path}")
-    assert "another run is using" in said and read_plan(tmp_path) == plan
+    assert "another run is writing" in said and read_plan(tmp_path) == plan

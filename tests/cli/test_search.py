@@ -46,6 +46,7 @@ def forget_how_it_ended(folder: Path) -> None:
     assert set(states(folder)) == {"RUNNING"}
 
 
+@pytest.mark.slow
 def test_it_finds_the_better_settings_and_prints_a_command_that_trains_with_them(tmp_path, capfd):
     search(tmp_path, 4, TWO, "data.batch_size=32,64")
     said = capfd.readouterr().out
@@ -88,7 +89,9 @@ def test_a_trial_that_was_killed_is_run_again(has_begun, tmp_path, capfd):
         shutil.rmtree(tmp_path / "0")
     search(tmp_path, 1, "optimizer.lr=interval(0.01,0.02)")
     assert values(tmp_path) == before and states(tmp_path) == ["COMPLETE"]
-    assert (f"resuming {tmp_path}/0" in capfd.readouterr().err + (tmp_path / "0/train.log").read_text()) == has_begun
+    assert (
+        f"resuming {tmp_path}/0" in capfd.readouterr().err + (tmp_path / "0/train.log").read_text(encoding="utf-8")
+    ) == has_begun
 
 
 def test_a_hopeless_trial_is_pruned_and_the_rest_is_not(tmp_path, monkeypatch, capfd):

@@ -112,10 +112,16 @@ def test_baselines_are_of_the_same_images(module, digits, split):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda module, data: Outputs(module, data), "must be an ImageSet, as datamodule.images, got ImageDataModule"),
+        (
+            lambda module, data: Outputs(module, data),
+            "must be an ImageSet, such as datamodule.images, got ImageDataModule",
+        ),
         (lambda module, data: Outputs(module, data.images, "validation"), "must be one of train, val, test"),
         (lambda module, data: Outputs(module, data.images, "val"), "has no images: set the data module's val_size"),
-        (lambda module, data: evaluate(Outputs(module, data.images, "train")), "on the test images, got the training"),
+        (
+            lambda module, data: evaluate(Outputs(module, data.images, "train")),
+            "those of the test images, got the training",
+        ),
         (lambda module, data: evaluate(Outputs(module, data.images), "mse"), "`metrics` must be a list: ['mse']"),
         (lambda module, data: module.encode(data.images.test.pixels), "must be floats in [-1, 1], got torch.uint8"),
         (lambda module, data: traversals(Outputs(module, data.images), dimensions=0), "dimensions"),

@@ -102,7 +102,7 @@ def test_the_best_job_by_validation_error_is_marked_with_its_checkpoint(tmp_path
     assert lines[3].endswith(f"{tmp_path.name}/{best}/checkpoints/best.ckpt")
     # the same jobs again, then other settings: nothing of theirs is shown as if it were of these
     code, again, _ = sweep(train.train, capfd, *LIGHT, "model.latent_dim=2,16", f"hydra.sweep.dir={tmp_path}")
-    assert code == 0 and again[1:4] == lines[1:4]
+    assert code == 0 and again[1:3] == lines[1:3] and lines[3] in again
     code, more, _ = sweep(train.train, capfd, *LIGHT, "model.latent_dim=3,5", f"hydra.sweep.dir={tmp_path}")
     widths = {next(word for word in line.split() if "latent_dim" in word) for line in more[1:5]}
     assert code == 0 and widths == {f"model.latent_dim={width}" for width in (2, 3, 5, 16)}

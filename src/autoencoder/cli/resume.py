@@ -160,12 +160,12 @@ def expand_resume(arguments: Sequence[str]) -> list[str]:
     given = named[-1].strip("'\"")
     folder = RunFolder(expand_home(given).resolve())
     is_of_sweep = is_sweep(folder.path) and not folder.record.is_dir()
-    recorded, of_hydra = _sweep_overrides(folder) if is_of_sweep else _run_overrides(folder, given)
     own_key = "hydra.sweep.dir" if is_of_sweep else "hydra.run.dir"
     own_folder = f"{own_key}={quoted(str(folder.path))}"
     several = [argument for argument in arguments if argument in ("-m", "--multirun")]
     if several and not is_of_sweep:
         raise InputError(f"resume={given} resumes a single run: leave out -m")
+    recorded, of_hydra = _sweep_overrides(folder) if is_of_sweep else _run_overrides(folder, given)
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key == "ckpt_path" and value != "null":
