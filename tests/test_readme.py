@@ -40,8 +40,8 @@ def test_there_are_commands_to_run():
 def test_command(line, run, tmp_path):
     words = [word for word in shlex.split(line) if not re.fullmatch(r"[A-Z_]+=.*", word)]
     program = Path(words[0]).name
-    if "RUN" in line:
-        words = [re.sub(r"\bRUN\b", f"{tmp_path}/run", word) for word in words]
+    if "RUN" in line or "SWEEP" in line:
+        words = [re.sub(r"\b(RUN|SWEEP)\b", f"{tmp_path}/run", word) for word in words]
         shutil.copytree(run, tmp_path / "run")
     if program == "make":
         subprocess.run([*words, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
@@ -60,6 +60,7 @@ def test_command(line, run, tmp_path):
     elif words[:2] == ["python", "src/train.py"]:
         tiny = () if "resume=" in line else TINY  # a run keeps its data
         extra = ["model.latent_dim=8"] if "ckpt_path=RUN" in line else []
+        extra += ["hydra.sweeper.n_trials=2"] if "search=" in line else []
         result = command("src/train.py", *words[2:], *tiny, *extra, f"paths.log_dir={tmp_path}")
         assert result.returncode == 0, result.stderr
     elif program == "python" and words[1].startswith("src/"):
