@@ -19,3 +19,15 @@ def test_the_benchmark_of_reports_runs():
     assert (ended.returncode, ended.stderr) == (0, "")
     rows = [line.split("|")[1].strip() for line in ended.stdout.splitlines() if line.startswith("| ")]
     assert rows == ["report", "---", "comparison=false", "comparison=true"]
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_sweeps_runs():
+    ended = command("benchmarks/sweeps.py", "--epochs", "1")
+    assert ended.returncode == 0, ended.stderr
+    rows = [line.split("|")[1].strip() for line in ended.stdout.splitlines() if line.startswith("| ")]
+    assert rows[2:] == [
+        "one after the other, 1 thread",
+        "side by side, 1 thread each",
+        "one after the other, 2 threads",
+    ]
