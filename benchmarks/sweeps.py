@@ -22,7 +22,7 @@ WAYS = {  # what it is: the number of threads, further overrides
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=250, help="of each job (default: 250)")
+    parser.add_argument("--epochs", type=int, default=120, help="of each job (default: 120)")
     parser.add_argument("--rounds", type=int, default=1, help="how often each way is timed (default: 1)")
     arguments = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {arguments.epochs} epochs a job")
