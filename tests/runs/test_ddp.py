@@ -45,7 +45,9 @@ def test_steps_are_those_of_one_process_with_the_whole_batch(optimizer, tmp_path
         torch.testing.assert_close(two["state_dict"][name], value, rtol=1e-6, atol=1e-9)
     columns = [read_history(tmp_path / name / "history.csv") for name in ("one", "two")]
     for name in ("train/mse", "val/mse"):
-        assert columns[1][name] == pytest.approx(columns[0][name], rel=1e-6)
+        assert columns[1][name] == pytest.approx(
+            columns[0][name], rel=1e-6, nan_ok=True
+        )  # no validation in an epoch cut short
 
 
 def test_metrics_are_those_of_one_process_on_the_same_checkpoint(two, tmp_path):
