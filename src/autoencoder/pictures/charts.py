@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import MaxNLocator
 
 from autoencoder.evaluation.evaluate import mean
 from autoencoder.evaluation.outputs import Outputs
 from autoencoder.pictures.panel_figures import new_figure
 from autoencoder.pictures.panels import ERROR_UNIT
-from autoencoder.pictures.style import BLUE, ORANGE, tidy
+from autoencoder.pictures.style import BLUE, ORANGE, make_logarithmic, tidy
 
 
 def draw_loss_curves(outputs: Outputs, history: Mapping[str, Sequence[float]]) -> Figure:
@@ -30,10 +30,7 @@ def draw_loss_curves(outputs: Outputs, history: Mapping[str, Sequence[float]]) -
     axes.axhline(pca_mse, color="grey", linewidth=0.8, linestyle="-.", label=f"{outputs.title}, PCA")
     shown = [pca_mse] + [value for name, *_ in curves for value in history[name] if value == value]
     if max(shown, default=0) > 5 * min(shown, default=0) > 0:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        make_logarithmic(axes.yaxis)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch", fontsize=8)
     axes.set_ylabel(ERROR_UNIT.replace(", ", ",\n", 1), fontsize=8)

@@ -5,9 +5,9 @@ from itertools import accumulate
 from textwrap import fill
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import MaxNLocator
 
-from autoencoder.pictures.style import BLUE, ORANGE, empty_figure, tidy
+from autoencoder.pictures.style import BLUE, ORANGE, empty_figure, make_logarithmic, tidy
 
 TITLE_LETTERS = 85  # in a line of a title
 
@@ -34,10 +34,7 @@ def draw_search_history(trials: Sequence[tuple[int, float | None, str]], facts: 
         numbers = [*(number for number, _ in finished), known[-1][0]]
         line = [*lowest, lowest[-1]]
         axes.step(numbers, line, where="post", color="black", linewidth=0.8, label="lowest so far")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    make_logarithmic(axes.yaxis)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial", fontsize=8)
     axes.set_ylabel("val/mse", fontsize=8)

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from autoencoder.metrics import format_value
 from autoencoder.pictures.study_chart import Chart, Point
-from autoencoder.pictures.style import BLUE, CLASS_COLORS, ORANGE, empty_figure, tidy
+from autoencoder.pictures.style import BLUE, CLASS_COLORS, ORANGE, empty_figure, make_logarithmic, tidy
 
 GREY, COLOURS = "#666666", (BLUE, ORANGE, *CLASS_COLORS[2:])
 MOST_TICKS = 10  # values of a key that each get a tick
@@ -174,10 +174,7 @@ def _draw_cells(chart: Chart, metric: str) -> Figure:
 def _set_scale(axis: Any, is_log: bool) -> None:
     """A metric's axis: logarithmic with plain numbers, or linear."""
     if is_log:
-        getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter(ScalarFormatter())
-        axis.set_minor_formatter(NullFormatter())
+        make_logarithmic(axis)
 
 
 def _set_ticks(axis: Any, values: Sequence[float], is_log: bool) -> None:

@@ -1,8 +1,11 @@
 """The style of all figures: size, title, and colours suitable for colour-blind readers; imports no torch."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 WIDTH = 6.5  # inches: the text width of a one-column page
 BLUE, ORANGE = "#0072B2", "#D55E00"  # from Okabe and Ito's palette (2008)
@@ -17,6 +20,14 @@ def empty_figure(height: float, title: str, width: float = WIDTH) -> Figure:
     figure = Figure(figsize=(width, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
     figure.suptitle(title, fontsize=9)
     return figure
+
+
+def make_logarithmic(axis: Any) -> None:
+    """Gives a chart's x or y axis a logarithmic scale with plain numbers at 1, 2 and 5."""
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(ScalarFormatter())
+    axis.set_minor_formatter(NullFormatter())
 
 
 def tidy(axes: Axes) -> None:
