@@ -20,7 +20,6 @@ from omegaconf import DictConfig, OmegaConf
 from autoencoder.cli.sweeps import compose_job
 from autoencoder.errors import InputError
 from autoencoder.paths import absolute, assignment, quoted, shown
-from autoencoder.runs.folder import RunFolder
 from autoencoder.runs.jobs import find_jobs
 from autoencoder.runs.processes import JOB_OF_SWEEP
 
@@ -196,10 +195,9 @@ def _end(job: JobCommand) -> None:
             log.write(f"error: {KILLED} {name}{reason}\n")
     found = next(iter(find_jobs(job.folder)))
     seconds = time.monotonic() - job.started_at
-    metrics = RunFolder(job.folder).read_metrics() or {}
     if code == 0:
-        job.result.return_value = metrics.get("val/mse")
-        measured = f", val/mse {metrics['val/mse']:.4f}" if isinstance(metrics.get("val/mse"), float) else ""
+        val_mse = job.result.return_value = found.metrics.get("val/mse")
+        measured = f", val/mse {val_mse:.4f}" if isinstance(val_mse, float) else ""
         print(f"#{job.name} finished: {seconds:.0f} s{measured}", flush=True)
         return
     job.result.return_value = None

@@ -144,7 +144,8 @@ def _read_job(folder: Path, root: Path, planned: Sequence[str] | None) -> Job:
     recorded = [str(one) for one in recorded] if isinstance(recorded, list) else []
     overrides = list(planned or recorded)
     settings = read_settings(files.record)
-    error = "" if files.is_held() else _last_error(folder)
+    is_held = files.is_held()
+    error = "" if is_held else _last_error(folder)
     metrics = files.read_metrics() or {}
     return Job(
         name=os.path.relpath(folder, root) if folder != root else folder.name,
@@ -152,14 +153,13 @@ def _read_job(folder: Path, root: Path, planned: Sequence[str] | None) -> Job:
         overrides=overrides,
         settings=dict(_assignments(overrides)) if settings is None else settings,
         metrics={} if error else metrics,  # those of an earlier attempt
-        status=_status(files, metrics, error, settings is not None, planned is not None),
+        status="running" if is_held else _status(files, metrics, error, settings is not None, planned is not None),
         error=error,
     )
 
 
 def _status(files: RunFolder, metrics: Mapping[str, Any], error: str, is_recorded: bool, is_planned: bool) -> Status:
-    if files.is_held():
-        return "running"
+    """The status of a job that is not running."""
     if error:
         return "failed"
     if metrics:
