@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -79,11 +80,14 @@ def test_a_folder_that_has_the_files_is_not_written_to(tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_runs_started_at_once_download_once(tmp_path, mirror):
+@pytest.mark.parametrize("apart", [0.0, 0.1])  # seconds: the later ones come while the first moves its files in
+def test_runs_started_at_once_download_once(tmp_path, mirror, monkeypatch, apart):
     _, requests = mirror
     load_images("mnist", tmp_path / "alone", offline_fallback=False)
     due = sorted(requests)
     requests.clear()
+    copyfile = shutil.copyfile
+    monkeypatch.setattr(shutil, "copyfile", lambda *paths: (time.sleep(apart), copyfile(*paths)))
     sizes: list[int] = []
     threads = [
         threading.Thread(
@@ -93,6 +97,7 @@ def test_runs_started_at_once_download_once(tmp_path, mirror):
     ]
     for thread in threads:
         thread.start()
+        time.sleep(apart)
     for thread in threads:
         thread.join()
     assert sizes == [60] * 4

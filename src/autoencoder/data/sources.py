@@ -84,9 +84,12 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool, fold
     try:
         paths = find_files(name, root)
         if not paths:
-            _check_not_some(root, raw)
-            _download(name, raw)
-            paths = find_files(name, root)
+            with _download_lock(raw):
+                paths = find_files(name, root)  # another run may have downloaded them meanwhile
+                if not paths:
+                    _check_not_some(root, raw)
+                    _download(name, raw)
+                    paths = find_files(name, root)
     except OSError as error:
         elsewhere = f"set DATA_DIR (data_dir in Python) to a folder that has {name}/raw"
         advice = f"put the four IDX files into {raw}, or {elsewhere}"
@@ -155,10 +158,7 @@ def folder_with_files(name: str, folders: Iterable[str]) -> str | None:
 
 
 def _check_not_some(*folders: Path) -> None:
-    """Raises: InputError if a folder has only some of the four IDX files, since a download would add others to them.
-
-    Another run's download moves its files there within moments, train images first, and holds the lock meanwhile.
-    """
+    """Raises: InputError if a folder has only some of the four IDX files, since a download would add others to them."""
     for folder in folders:
         found = {name for name in FILES if any(path.is_file() for path in _spellings(folder, name))}
         missing = [name for name in FILES if name not in found]
@@ -208,38 +208,50 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(shape)
 
 
-def _download(folder: str, raw: Path) -> None:
-    """Downloads with torchvision (which checks MD5 sums), only once even if several runs ask at the same time.
+@contextmanager
+def _download_lock(raw: Path) -> Iterator[None]:
+    """Lets one run at a time look into `raw` and download to it; the lock is in the system's temporary folder.
 
-    The lock and the download are in the system's temporary folder, so `raw` is not created until all files are there.
+    Raises: OSError if another run has held the lock for `LOCK_SECONDS`.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    key = blake2b(str(raw).encode(), digest_size=8).hexdigest()
+    lock = FileLock(Path(gettempdir(), f"autoencoder-{user}-{key}.lock"))
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        raise OSError(f"another run has held {lock.lock_file} for {LOCK_SECONDS:.0f} s") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _download(folder: str, raw: Path) -> None:
+    """Downloads with torchvision, which checks MD5 sums.
+
+    torchvision writes to the system's temporary folder, so `raw` is not created until all files are there.
 
     Raises: OSError if the folder is not writable or no mirror answers.
     """
     there = next(parent for parent in raw.parents if parent.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
         raise OSError(f"{there} cannot be written to")
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    lock = Path(gettempdir(), f"autoencoder-{user}-{blake2b(str(raw).encode(), digest_size=8).hexdigest()}.lock")
+    log.info("downloading %s to %s", folder, raw)
     try:
-        with FileLock(lock, timeout=LOCK_SECONDS):
-            if all((raw / name).is_file() for name in FILES):  # another run has downloaded them meanwhile
-                return
-            log.info("downloading %s to %s", folder, raw)
-            with TemporaryDirectory(prefix=f"autoencoder-{folder}-") as scratch, _socket_timeout(CONNECT_SECONDS):
-                import torchvision.datasets
+        with TemporaryDirectory(prefix=f"autoencoder-{folder}-") as scratch, _socket_timeout(CONNECT_SECONDS):
+            import torchvision.datasets
 
-                download = getattr(torchvision.datasets, folder, None)
-                if download is None:
-                    raise OSError(f"torchvision has no data set {folder}")
-                download(scratch, download=True)
-                raw.mkdir(parents=True, exist_ok=True)
-                # Copy under another name, then rename: runs that do not wait for the lock see only whole files.
-                for name in FILES:
-                    part = raw / f".{name}.{os.getpid()}"
-                    shutil.copyfile(Path(scratch) / folder / "raw" / name, part)
-                    part.replace(raw / name)
-    except Timeout:
-        raise OSError(f"another run has held {lock} for {LOCK_SECONDS:.0f} s") from None
+            download = getattr(torchvision.datasets, folder, None)
+            if download is None:
+                raise OSError(f"torchvision has no data set {folder}")
+            download(scratch, download=True)
+            raw.mkdir(parents=True, exist_ok=True)
+            # Copy under another name, then rename: runs that do not wait for the lock see only whole files.
+            for name in FILES:
+                part = raw / f".{name}.{os.getpid()}"
+                shutil.copyfile(Path(scratch) / folder / "raw" / name, part)
+                part.replace(raw / name)
     except RuntimeError as error:  # from torchvision, if every mirror failed or a checksum is wrong
         raise OSError(" ".join(str(error).split())) from None
 
