@@ -61,6 +61,7 @@ def train(
     from autoencoder.cli.trainer_check import of_kind
     from autoencoder.evaluation.evaluate import evaluate
     from autoencoder.evaluation.outputs import Outputs
+    from autoencoder.models.reconstructor import Reconstructor
     from autoencoder.optim.threads import advise_on_threads
     from autoencoder.runs.checkpoints import load_best
     from autoencoder.runs.folder import write_metrics
@@ -116,7 +117,8 @@ def train(
     if fitter.is_global_zero and log_lengths is not None:
         cut_logs(fitter.loggers, folder.path, log_lengths)
 
-    advise_on_threads(fitter, module.network, module.image_shape, datamodule.batch_size)
+    network = Reconstructor(module.network, module.bottleneck)
+    advise_on_threads(fitter, network, module.image_shape, datamodule.batch_size)
     with stop.listen(), noted_if_it_ends_early(folder, fitter, datamodule, seed):
         fitter.fit(module, datamodule, ckpt_path=folder.last if start.goes_on else None, weights_only=True)
         reason = why_it_ended(fitter)

@@ -25,7 +25,7 @@ from autoencoder.callbacks import stopping
 from autoencoder.data import sources
 from autoencoder.runs.history import read_history
 
-STUDY = ("experiment=quick", "trainer.max_epochs=3", "model.latent_dim=4", "model.hidden_dims=[16]")
+STUDY = ("experiment=quick", "trainer.max_epochs=3", "model.latent_dim=4", "model.network.hidden_dims=[16]")
 # Views that say nothing of the training; the run's own files, curves and best are what counts here.
 LIGHT = (
     *("callbacks=light", "views=none"),

@@ -113,14 +113,18 @@ def test_data_sets_are_told_apart_and_never_averaged(tmp_path):
 
 def test_a_row_a_job_with_settings_metrics_status_error_and_folder(tmp_path):
     sweep = make_sweep(
-        tmp_path / "sweep", ({"model.hidden_dims": [8, 4]}, 0, 0.25), ({"model.hidden_dims": [8]}, 1, None)
+        tmp_path / "sweep",
+        ({"model.network.hidden_dims": [8, 4]}, 0, 0.25),
+        ({"model.network.hidden_dims": [8]}, 1, None),
     )
-    make_run(tmp_path / "alone", {"model.hidden_dims": [8]}, {"test/mse": 0.5, "fit_seconds": 3.5, "test/ssim": 0.75})
+    make_run(
+        tmp_path / "alone", {"model.network.hidden_dims": [8]}, {"test/mse": 0.5, "fit_seconds": 3.5, "test/ssim": 0.75}
+    )
     study = study_of(find_runs([sweep, tmp_path / "alone"]))
     best, *others = rows_of(summary_csv(study, sweep))
     failed, alone = sorted(others, key=lambda row: row["status"])
-    assert list(best)[:5] == ["job", "model.hidden_dims", "seed", "status", "val/mse"]
-    assert best["model.hidden_dims"] == "[8, 4]" and best["folder"] == "0" and float(best["test/mse"]) == 0.25
+    assert list(best)[:5] == ["job", "model.network.hidden_dims", "seed", "status", "val/mse"]
+    assert best["model.network.hidden_dims"] == "[8, 4]" and best["folder"] == "0" and float(best["test/mse"]) == 0.25
     assert failed["error"] == "training diverged: the loss is NaN" and failed["seed"] == "1"
     assert alone["folder"] == str(tmp_path / "alone") and (alone["fit_seconds"], alone["test/ssim"]) == ("3.5", "0.75")
 

@@ -19,8 +19,9 @@ from autoencoder.evaluation.outputs import Outputs
 from autoencoder.evaluation.projection import MAP_IMAGES, spread_evenly
 from autoencoder.explorer import Precision
 from autoencoder.metrics import metric_rows
+from autoencoder.models.bottlenecks.identity import Identity
 from autoencoder.models.module import AutoencoderModule
-from autoencoder.models.networks import MLPAutoencoder
+from autoencoder.models.networks.mlp import MLP
 from autoencoder.pictures.panels import to_pixels
 from autoencoder.pictures.style import CLASS_COLORS
 from autoencoder.runs.folder import write_whole
@@ -145,7 +146,9 @@ def network_data(module: nn.Module, images: Tensor, precision: Precision) -> dic
     Args: images [B, C, H, W] in [-1, 1], like those that the model was trained on.
     Raises: InputError if a weight is too large for `half`.
     """
-    if not isinstance(module, AutoencoderModule) or type(module.network) is not MLPAutoencoder:
+    if not isinstance(module, AutoencoderModule) or type(module.network) is not MLP:
+        return None
+    if type(module.bottleneck) is not Identity:
         return None
     if (type(module).encode, type(module).decode) != (AutoencoderModule.encode, AutoencoderModule.decode):
         return None
