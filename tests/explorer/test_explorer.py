@@ -7,7 +7,9 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import sklearn.decomposition
 import torch
 from conftest import ROOT, call, read_metrics, refuse_here
 from torch import nn
@@ -70,6 +72,23 @@ def pixels_of(browser, name: str, size: int = 28) -> list[int]:
     return browser.execute_script(PIXELS, name, size)
 
 
+def choose(browser, group: str, name: str) -> None:
+    """Presses the button of this name in a group of choices."""
+    [button] = [
+        one
+        for one in browser.find_elements("css selector", f"#{group} button")
+        if one.get_attribute("textContent") == name
+    ]
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    assert len(browser.find_elements("css selector", f"#{group} [aria-pressed=true]")) == 1
+
+
+def slider_values(browser) -> list[float]:
+    """The values beside the sliders."""
+    return browser.execute_script("return [...document.querySelectorAll('.slider output')].map((o) => +o.value)")
+
+
 def key(browser, name: str, *keys: str) -> None:
     """Presses keys on an element."""
     browser.find_element("id", name).send_keys(*keys)
@@ -99,14 +118,46 @@ def test_a_slider_changes_the_image_and_reset_restores_it(browser, page):
     resize(browser, 1400)
     visit(browser, page)
     browser.find_element("id", "reset").click()
-    mean = pixels_of(browser, "digit")
-    key(browser, "z3", *["\ue014"] * 40)  # right arrow
-    assert pixels_of(browser, "digit") != mean
+    mean = pixels_of(browser, "decoded")
+    key(browser, "pc3", *["\ue014"] * 40)  # right arrow
+    assert pixels_of(browser, "decoded") != mean
     assert len(browser.find_elements("css selector", "#slider-list input[type=range]")) == 8
     browser.find_element("id", "reset").click()
-    assert pixels_of(browser, "digit") == mean
+    assert pixels_of(browser, "decoded") == mean
     browser.find_element("id", "random").click()
-    assert pixels_of(browser, "digit") != mean and browser.find_element("id", "origin").is_displayed()
+    assert pixels_of(browser, "decoded") != mean and browser.find_element("id", "origin").is_displayed()
+    assert browser.get_log("browser") == []
+
+
+def test_the_sliders_follow_the_principal_axes_and_the_raw_dimensions(browser, page, trained):
+    resize(browser, 1400)
+    visit(browser, page)
+    latents, decomposition = trained.latents.numpy(), sklearn.decomposition.PCA()
+    coordinates = decomposition.fit_transform(latents)
+    titles = [one.get_attribute("title") for one in browser.find_elements("css selector", ".slider")]
+    shares = [f"principal axis {n}, {share:.1%}" for n, share in enumerate(decomposition.explained_variance_ratio_, 1)]
+    assert [title.removesuffix(" of the variance") for title in titles] == shares
+    for number in (1, 8):  # the largest and the smallest; an axis may point either way
+        low, high = (float(browser.find_element("id", f"pc{number}").get_attribute(end)) for end in ("min", "max"))
+        expected = np.quantile(coordinates[:, number - 1], [0.01, 0.99])
+        turned = -expected[::-1]
+        assert any(np.allclose([low, high], ends, atol=1e-3) for ends in (expected, turned)), number
+    browser.find_element("id", "reset").click()
+    assert slider_values(browser) == pytest.approx([0] * 8, abs=0.005)
+    key(browser, "pc1", "\ue010")  # to the end
+    assert slider_values(browser)[0] == pytest.approx(
+        float(browser.find_element("id", "pc1").get_attribute("max")), 0.01
+    )
+    assert slider_values(browser)[1:] == pytest.approx([0] * 7, abs=0.005)
+    choose(browser, "axis-sets", "Raw dimensions")  # the same latent
+    moved = torch.tensor(slider_values(browser))
+    steps = (moved - trained.latents.mean(0)) @ torch.from_numpy(decomposition.components_).T
+    assert steps[0].abs() > 1 and steps[1:].abs().max() < 0.03
+    shown = torch.tensor(pixels_of(browser, "decoded")).view(-1, 4)[:, 0] / 127.5 - 1
+    assert (shown - trained.decode(moved[None]).flatten()).abs().max() < 0.05
+    key(browser, "z3", "\ue011")  # to its start: only this dimension moves
+    after = torch.tensor(slider_values(browser))
+    assert after[3] != moved[3] and torch.equal(after[torch.arange(8) != 3], moved[torch.arange(8) != 3])
     assert browser.get_log("browser") == []
 
 
@@ -144,7 +195,7 @@ def test_each_gesture_answers_within_a_frame(browser, digits, tmp_path):
     write_explorer(Outputs(AutoencoderModule(), digits.images), NO_METRICS, tmp_path / "page.html")
     visit(browser, tmp_path / "page.html")
     script = """
-        const slider = document.getElementById("z1"), map = document.getElementById("map-canvas");
+        const slider = document.getElementById("pc1"), map = document.getElementById("map-canvas");
         const position = document.getElementById("position"), box = map.getBoundingClientRect();
         let step = 0;
         const move = () =>
@@ -188,9 +239,9 @@ def test_it_opens_on_a_test_image_of_median_error(browser, page, trained):
     assert errors[index].item() == pytest.approx(errors.median().item(), rel=0.01)
     text = f"a test image of class {trained.labels[index]}, mse {errors[index]:.3f}"
     assert browser.find_element("id", "origin-text").text.startswith(text)
-    on_sliders = browser.execute_script("return [...document.querySelectorAll('.slider output')].map((o) => +o.value)")
-    assert on_sliders == pytest.approx(latents[index].tolist(), abs=0.02)
-    for name, expected in (("digit", decoded), ("redrawn", decoded), ("drawn", images[index].flatten())):
+    choose(browser, "axis-sets", "Raw dimensions")
+    assert slider_values(browser) == pytest.approx(latents[index].tolist(), abs=0.02)
+    for name, expected in (("decoded", decoded), ("redrawn", decoded), ("drawn", images[index].flatten())):
         shown = torch.tensor(pixels_of(browser, name)).view(-1, 4)[:, 0] / 127.5 - 1
         assert (shown - expected).abs().max() < 0.02, name
     assert f"{errors[index]:.3f}" in browser.find_element("id", "drawing-error").text

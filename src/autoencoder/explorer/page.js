@@ -12,6 +12,22 @@ function create(tag, text = "", className = "") {
   return node;
 }
 
+// Fills an element with one button for each choice, by its `name`, and chooses the first; hidden if it is the only one.
+function addChoices(container, choices, choose) {
+  const buttons = choices.map(({ name }) => create("button", name));
+  const press = (number) => {
+    buttons.forEach((button, each) => { button.ariaPressed = String(each === number); });
+    choose(choices[number]);
+  };
+  buttons.forEach((button, number) => {
+    button.type = "button";
+    button.addEventListener("click", () => press(number));
+  });
+  container.append(...buttons);
+  container.hidden = buttons.length < 2;
+  press(0);
+}
+
 function decodeBase64(text) {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }

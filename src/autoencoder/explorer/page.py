@@ -1,6 +1,5 @@
 """Writes the explorer: one HTML file that contains a trained model and runs it offline, in any browser."""
 
-import base64
 import html
 import json
 import os
@@ -18,6 +17,8 @@ from autoencoder.evaluation import Projection
 from autoencoder.evaluation.outputs import Outputs
 from autoencoder.evaluation.projection import MAP_IMAGES, spread_evenly
 from autoencoder.explorer import Precision
+from autoencoder.explorer.axes import slider_axes
+from autoencoder.explorer.encoding import encode_bytes
 from autoencoder.metrics import metric_rows
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.models.networks import MLPAutoencoder
@@ -113,18 +114,15 @@ def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision
         "width": images.shape[3],
         "latent_dim": latents.shape[1],
         "network": network_data(outputs.model, outputs.images.train.images(slice(CALIBRATION_IMAGES)), precision),
-        "range": {
-            "low": torch.quantile(latents, 0.01, dim=0).tolist(),
-            "mean": latents.mean(0).tolist(),
-            "high": torch.quantile(latents, 0.99, dim=0).tolist(),
-        },
+        "mean": latents.mean(0).tolist(),
         "samples": {
-            "pixels": _encode_bytes(images[chosen.to(images.device)]),
+            "pixels": encode_bytes(images[chosen.to(images.device)]),
             "classes": classes[chosen].tolist(),
             "errors": [round(error, 5) for error in errors[chosen].tolist()],
-            "latents": _encode_bytes(latents[chosen]),
+            "latents": encode_bytes(latents[chosen]),
             "maps": _maps(outputs, chosen),
         },
+        "axes": slider_axes(latents),
         "start": int(errors[chosen].argsort(stable=True)[len(chosen) // 2]),  # the sample that the page opens on
         "test_images": len(images),
         "classes": [_class(label, outputs) for label in present.tolist()],
@@ -168,7 +166,7 @@ def network_data(module: nn.Module, images: Tensor, precision: Precision) -> dic
     weights = torch.cat([tensor.flatten() for tensor in tensors]).cpu().to(dtype)
     if not weights.isfinite().all():
         raise InputError(f"precision={precision}: a weight is too large or not a number; use precision=single")
-    return {"precision": precision, **layers, "weights": _encode_bytes(weights)}
+    return {"precision": precision, **layers, "weights": encode_bytes(weights)}
 
 
 def _maps(outputs: Outputs, chosen: Tensor) -> list[dict[str, Any]]:
@@ -177,7 +175,7 @@ def _maps(outputs: Outputs, chosen: Tensor) -> list[dict[str, Any]]:
     maps = []
     for projection, name, note in wanted if outputs.latents.shape[1] > 1 else wanted[1:]:
         points, axes = outputs.map(projection, chosen)
-        maps.append({"name": name, "points": _encode_bytes(points), "axes": list(axes), "note": note})
+        maps.append({"name": name, "points": encode_bytes(points), "axes": list(axes), "note": note})
     return maps
 
 
@@ -199,15 +197,9 @@ def _facts(metrics: Mapping[str, Any]) -> list[str]:
 def _worst(outputs: Outputs, classes: Tensor) -> dict[str, Any]:
     indices = outputs.errors.argsort(descending=True, stable=True)[:WORST]
     return {
-        "pixels": _encode_bytes(to_pixels(outputs.originals(indices))),
-        "reconstructions": _encode_bytes(to_pixels(outputs.reconstructions(indices))),
+        "pixels": encode_bytes(to_pixels(outputs.originals(indices))),
+        "reconstructions": encode_bytes(to_pixels(outputs.reconstructions(indices))),
         "errors": [round(error, 5) for error in outputs.errors[indices].tolist()],
         "classes": classes[indices].tolist(),
         "indices": indices.tolist(),
     }
-
-
-def _encode_bytes(values: Tensor) -> str:
-    """The values in base64, little-endian, row by row."""
-    array = values.detach().cpu().contiguous().numpy()
-    return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode("ascii")
