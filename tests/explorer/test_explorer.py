@@ -360,6 +360,71 @@ def test_a_drawing_is_encoded_and_decoded_as_one_draws(browser, page):
     assert browser.get_log("browser") == []
 
 
+@pytest.fixture(scope="module")
+def colour_page(tmp_path_factory) -> tuple[Path, Outputs]:
+    """The page of an untrained model of wide colour images, and its outputs."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 3, 14, 28), np.uint8)
+    data = ImageDataModule.from_arrays(pixels[:40], pixels[40:], name="colours")
+    torch.manual_seed(0)
+    outputs = Outputs(AutoencoderModule(latent_dim=4, hidden_dims=[16], image_shape=data.image_shape), data.images)
+    path = tmp_path_factory.mktemp("colour") / "explorer.html"
+    write_explorer(outputs, NO_METRICS, path)
+    return path, outputs
+
+
+def colours_of(browser, name: str) -> torch.Tensor:
+    """A canvas's image of 28 x 14, as [3, 14, 28] from 0 to 255."""
+    return torch.tensor(pixels_of(browser, name)).view(28, 28, 4).permute(2, 0, 1)[:3, :14]
+
+
+def test_images_are_shown_in_colour(browser, colour_page):
+    path, outputs = colour_page
+    visit(browser, path)
+    shown = colours_of(browser, "origin-image")
+    [index] = (outputs.split.pixels == shown).flatten(1).all(1).nonzero().flatten().tolist()
+    expected = (outputs.reconstructions(torch.tensor([index]))[0] + 1) * 127.5
+    assert torch.equal(colours_of(browser, "drawn"), shown)
+    for name in ("decoded", "redrawn"):
+        assert (colours_of(browser, name) - expected).abs().max() < 2, name
+    script = "document.querySelectorAll('#worst-list canvas').forEach((one, number) => { one.id = `worst-${number}`; })"
+    browser.execute_script(script)
+    worst = outputs.errors.argmax()
+    assert torch.equal(colours_of(browser, "worst-0"), outputs.split.pixels[worst])
+    key(browser, "map-canvas", "\ue014")
+    assert (outputs.split.pixels == colours_of(browser, "tip-image")).flatten(1).all(1).any()
+    assert browser.get_log("browser") == []
+
+
+def test_one_paints_in_colour(browser, colour_page):
+    path, outputs = colour_page
+    visit(browser, path)
+    before = colours_of(browser, "drawn")
+    browser.execute_script("document.getElementById('colour').value = '#ff8000'")
+    key(browser, "pad", " ", "\ue014", "\ue014")  # a line from the middle of the test image, 2 pixels to the right
+    wait(browser, "return document.getElementById('status').textContent.includes('Drawing reconstructed')")
+    after = colours_of(browser, "drawn")
+    assert after[:, 7, 15].tolist() == pytest.approx([255, 128, 0], abs=10)
+    assert torch.equal(after[..., :10], before[..., :10])  # elsewhere it is as it was
+    browser.find_element("id", "fill").click()
+    filled = torch.tensor([255, 128, 0])[:, None, None].expand(3, 14, 28)
+    wait_for_colours(browser, "drawn", filled)
+    with torch.inference_mode():
+        expected = (outputs.model(filled[None] / 127.5 - 1)[0] + 1) * 127.5
+    assert (colours_of(browser, "redrawn") - expected).abs().max() < 2
+    browser.find_element("id", "clear").click()
+    wait(browser, "return document.getElementById('drawing-error').textContent === '–'")
+    assert colours_of(browser, "drawn").max() == 0
+    assert not browser.find_element("id", "to-sliders").is_enabled()
+    assert browser.get_log("browser") == []
+
+
+def wait_for_colours(browser, name: str, expected: torch.Tensor) -> None:
+    """Waits until a canvas shows these colours."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    WebDriverWait(browser, 10).until(lambda driver: torch.equal(colours_of(driver, name), expected))
+
+
 def wait(browser, script: str) -> None:
     """Waits until `script` gives true."""
     from selenium.webdriver.support.wait import WebDriverWait

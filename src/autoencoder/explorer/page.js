@@ -1,6 +1,7 @@
 // Shared by all parts of the explorer: its data, access to its elements, and functions that paint images.
 const data = JSON.parse(document.getElementById("data").textContent);
-const IMAGE_SIZE = data.height * data.width;
+const PLANE_SIZE = data.height * data.width; // values of one channel of an image
+const IMAGE_SIZE = data.channels * PLANE_SIZE; // of a whole image, which lists them channel by channel
 
 const element = (id) => document.getElementById(id);
 
@@ -50,17 +51,17 @@ const className = (number) => data.classes[number].name;
 // Converts pixels 0..255 to the model's range, [-1, 1].
 const normalize = (pixels) => Float32Array.from(pixels, (pixel) => pixel / 127.5 - 1);
 
-// Paints the grey values `grey(index)`, 0..255, one per canvas pixel; the style sheet enlarges the canvas.
-function paint(canvas, grey) {
+// Paints the values `value(index)`, 0..255, of an image, one pixel per canvas pixel; the style sheet enlarges the canvas.
+function paint(canvas, value) {
   if (canvas.width !== data.width || canvas.height !== data.height) {
     canvas.width = data.width;
     canvas.height = data.height;
   }
+  const planes = data.channels === 3 ? [0, PLANE_SIZE, 2 * PLANE_SIZE] : [0, 0, 0]; // where red, green and blue start
   const context = canvas.getContext("2d");
   const image = context.createImageData(data.width, data.height);
-  for (let index = 0; index < IMAGE_SIZE; index++) {
-    const value = grey(index);
-    image.data[4 * index] = image.data[4 * index + 1] = image.data[4 * index + 2] = value;
+  for (let index = 0; index < PLANE_SIZE; index++) {
+    planes.forEach((start, colour) => { image.data[4 * index + colour] = value(start + index); });
     image.data[4 * index + 3] = 255;
   }
   context.putImageData(image, 0, 0);

@@ -4,7 +4,7 @@ import html
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,18 @@ ACTIVATION_NAMES: dict[type[nn.Module], str] = {
     nn.LeakyReLU: "leaky_relu",
     nn.Tanh: "tanh",
 }
-SCRIPTS = ("page.js", "network.js", "sliders.js", "drawing.js", "map.js", "gallery.js", "main.js")  # in this order
+SCRIPTS = (
+    "page.js",
+    "network.js",
+    "sliders.js",
+    "ink.js",
+    "drawing.js",
+    "map.js",
+    "gallery.js",
+    "main.js",
+)  # in this order
 MARKER = '<meta name="generator" content="autoencoder explorer">'  # marks files that may be overwritten
-SAMPLE_PIXELS = MAP_IMAGES * 784  # at most; the default model's page then has 3 MB, also at single precision
+ROOM = 1_950_000  # bytes for weights and samples; the pages of the default models then have 3 MB at most
 WORST = 16
 CALIBRATION_IMAGES = 1_000
 TSNE_NOTE = "t-SNE keeps neighbours together; distances between groups and points on a line mean little."
@@ -53,12 +62,12 @@ def write_explorer(
     model it also has the parts that run the model: sliders, drawing, interpolation.
 
     Args:
-        outputs: of the model on the test images, which must have one channel.
+        outputs: of the model on the test images.
         metrics: named as in `metrics.json`; missing ones are left out of the page's table.
         path: the file, in an existing folder; an older explorer there is replaced atomically.
         precision: of the weights inside the page, `half` (16 bits) or `single` (32 bits).
-    Raises: InputError if `path` is another kind of file or its folder is missing, if the images have several
-        channels, or if a weight is too large for `half`.
+    Raises: InputError if `path` is another kind of file or its folder is missing, if the images have another
+        number of channels, or if a weight is too large for `half`.
     """
     check_output(path)
     page = build_page(page_data(outputs, metrics, precision))
@@ -80,12 +89,6 @@ def check_output(path: Path) -> None:
             raise InputError(f"output={path} exists and is not an explorer page: move it, or choose another output")
 
 
-def check_explorable(image_shape: Sequence[int]) -> None:
-    """Raises: InputError unless a page can show images of this shape: channels, height, width."""
-    if image_shape[0] != 1:
-        raise InputError(f"the explorer shows images with one channel, these have {image_shape[0]}: leave out explorer")
-
-
 def build_page(data: Mapping[str, Any]) -> str:
     """The page's HTML: the template with style, scripts and `page_data` filled in."""
     folder = files(__package__)
@@ -103,17 +106,20 @@ def build_page(data: Mapping[str, Any]) -> str:
 
 def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision = "half") -> dict[str, Any]:
     """The page's data as plain values and base64 text; arguments and errors as in `write_explorer`."""
-    check_explorable(outputs.images.image_shape)
-    images = outputs.split.pixels  # [N, 1, H, W] uint8
+    images = outputs.split.pixels  # [N, C, H, W] uint8
     latents, errors = outputs.latents, outputs.errors
     present, classes = outputs.labels.unique(return_inverse=True)  # the page numbers only these classes
-    chosen = spread_evenly(len(images), min(max(SAMPLE_PIXELS // images[0].numel(), WORST), MAP_IMAGES))
+    network = network_data(outputs.model, outputs.images.train.images(slice(CALIBRATION_IMAGES)), precision)
+    # Large models leave less room for samples, but never less than a quarter.
+    room = max(ROOM - len(network["weights"]) * 3 // 4, ROOM // 4) if network else ROOM
+    chosen = spread_evenly(len(images), min(max(room // images[0].numel(), WORST), MAP_IMAGES))
     return {
         "title": outputs.images.title,
+        "channels": images.shape[1],
         "height": images.shape[2],
         "width": images.shape[3],
         "latent_dim": latents.shape[1],
-        "network": network_data(outputs.model, outputs.images.train.images(slice(CALIBRATION_IMAGES)), precision),
+        "network": network,
         "mean": latents.mean(0).tolist(),
         "samples": {
             "pixels": encode_bytes(images[chosen.to(images.device)]),
