@@ -253,10 +253,11 @@ def test_it_opens_on_a_test_image_of_median_error(browser, page, trained):
     assert browser.get_log("browser") == []
 
 
+@pytest.mark.parametrize("with_plane", [False, True])
 @pytest.mark.parametrize("width", [320, 390, 640, 1000, 1400])
-def test_the_images_from_a_to_b_are_large_enough_to_see(browser, page, width):
+def test_the_images_from_a_to_b_are_large_enough_to_see(browser, page, plane_page, width, with_plane):
     resize(browser, width)
-    visit(browser, page)
+    visit(browser, plane_page[0] if with_plane else page)
     script = """
         const boxes = [...document.querySelectorAll("#strip canvas")].map((image) => image.getBoundingClientRect());
         return boxes.map(({left, right, width, height}) => [left, right, width, height]);"""
@@ -264,6 +265,67 @@ def test_the_images_from_a_to_b_are_large_enough_to_see(browser, page, width):
     assert len(boxes) == 9
     assert all(box[2] >= 40 and box[3] >= 40 and box[0] >= 0 and box[1] <= width for box in boxes), boxes
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+@pytest.fixture(scope="module")
+def plane_page(trained, tmp_path_factory) -> tuple[Path, Outputs]:
+    """The page of an untrained model with two latent dimensions, and its outputs."""
+    torch.manual_seed(0)
+    outputs = Outputs(AutoencoderModule(latent_dim=2), trained.images)
+    path = tmp_path_factory.mktemp("plane") / "explorer.html"
+    write_explorer(outputs, NO_METRICS, path)
+    return path, outputs
+
+
+def test_two_latent_dimensions_are_shown_as_a_plane_of_images(browser, plane_page):
+    path, outputs = plane_page
+    resize(browser, 1400, 1400)
+    visit(browser, path)
+    browser.execute_script("document.getElementById('plane-canvas').style.width = '420px'")  # 15 x 28: not resampled
+    wait(browser, "return document.getElementById('plane-canvas').width === 420")
+    low, high = np.quantile(outputs.latents.numpy(), [0.01, 0.99], axis=0)
+    across, up = (torch.linspace(low[axis], high[axis], 15) for axis in (0, 1))
+    expected = (outputs.decode(torch.cartesian_prod(up.flip(0), across).flip(1).float())[:, 0] + 1) * 127.5
+
+    def differences() -> torch.Tensor:
+        shown = torch.tensor(pixels_of(browser, "plane-canvas", 420)).view(15, 28, 15, 28, 4)[..., 0].transpose(1, 2)
+        return (shown.reshape(225, 28, 28) - expected).abs().amax((1, 2))  # of each cell
+
+    wait(browser, "return document.getElementById('plane-canvas').getContext('2d').getImageData(9, 415, 1, 1).data[3]")
+    assert (differences() > 2).sum() <= 4  # the cells that the ring is in
+    browser.find_element("id", "plane-points").click()
+    assert (differences() > 2).sum() > 20
+    assert browser.get_log("browser") == []
+
+
+def test_a_place_on_the_plane_is_set_on_the_sliders(browser, plane_page):
+    path, outputs = plane_page
+    resize(browser, 1400, 1400)
+    visit(browser, path)
+    choose(browser, "axis-sets", "Raw dimensions")
+    low, high = np.quantile(outputs.latents.numpy(), [0.01, 0.99], axis=0)
+    canvas = browser.find_element("id", "plane-canvas")
+    browser.execute_script("arguments[0].scrollIntoView()", canvas)
+    webdriver.ActionChains(browser, duration=20).move_to_element(canvas).click().perform()
+    middle, step = (low + high) / 2, (high - low) / 14
+    assert slider_values(browser) == pytest.approx(middle.tolist(), abs=0.02)
+    key(browser, "plane-canvas", "\ue014", "\ue013")  # one cell to the right and one up
+    assert slider_values(browser) == pytest.approx((middle + step).tolist(), abs=0.02)
+    wait(browser, "return document.getElementById('status').textContent.startsWith('On the sliders: z0 ')")
+    latent = torch.tensor(middle + step).float()
+    expected = (outputs.decode(latent[None]).flatten() + 1) * 127.5
+    assert (torch.tensor(pixels_of(browser, "decoded"))[::4] - expected).abs().max() < 3
+    key(browser, "plane-canvas", *["\ue012"] * 30)  # to the left, not further than the plane
+    assert slider_values(browser)[0] == pytest.approx(low[0], abs=0.02)
+    before = pixels_of(browser, "plane-canvas", 280)
+    key(browser, "z1", "\ue011")  # the ring follows the sliders
+    assert pixels_of(browser, "plane-canvas", 280) != before
+    assert browser.get_log("browser") == []
+
+
+def test_other_numbers_of_dimensions_have_no_plane(browser, page):
+    visit(browser, page)
+    assert not browser.find_element("id", "plane").is_displayed()
 
 
 def test_a_button_changes_the_map_and_keeps_the_points(browser, page):

@@ -33,16 +33,10 @@ ACTIVATION_NAMES: dict[type[nn.Module], str] = {
     nn.LeakyReLU: "leaky_relu",
     nn.Tanh: "tanh",
 }
-SCRIPTS = (
-    "page.js",
-    "network.js",
-    "sliders.js",
-    "ink.js",
-    "drawing.js",
-    "map.js",
-    "gallery.js",
-    "main.js",
-)  # in this order
+SCRIPTS = (  # in this order
+    *("page.js", "network.js", "sliders.js", "ink.js", "drawing.js"),
+    *("plane.js", "map.js", "gallery.js", "main.js"),
+)
 MARKER = '<meta name="generator" content="autoencoder explorer">'  # marks files that may be overwritten
 ROOM = 1_950_000  # bytes for weights and samples; the pages of the default models then have 3 MB at most
 WORST = 16

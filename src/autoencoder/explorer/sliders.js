@@ -1,7 +1,7 @@
 // The sliders, one per principal axis or raw dimension, and the image that the decoder makes from their latent.
 function startSliders(network) {
   const latent = Float32Array.from(data.mean);
-  const watchers = []; // called with the latent after every change
+  const watchers = [];
   let axes = null; // the set of axes that the sliders follow, one of data.axes
   let directions = null; // of these axes, [sliders, latent_dim]; null for the raw dimensions
   let rows = []; // {input, output} of each slider
@@ -96,5 +96,11 @@ function startSliders(network) {
   element("reset").addEventListener("click", () => show(data.mean));
   element("random").addEventListener("click", () => showSample(Math.floor(Math.random() * samples.count)));
   showSample(data.start);
-  return { show, watch: (watcher) => watchers.push(watcher) };
+
+  // Calls a function with the latent, now and after every change.
+  function watch(watcher) {
+    watchers.push(watcher);
+    watcher(latent);
+  }
+  return { show, watch };
 }
