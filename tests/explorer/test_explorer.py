@@ -11,21 +11,19 @@ import numpy as np
 import pytest
 import sklearn.decomposition
 import torch
+from browsing import choose, key, pixels_of, resize, slider_values, visit, wait
 from conftest import ROOT, call, read_metrics, refuse_here
-from torch import nn
 
 import explore
 from autoencoder import AutoencoderModule, ImageDataModule
 from autoencoder.errors import InputError
 from autoencoder.evaluation.outputs import Outputs
-from autoencoder.evaluation.projection import MAP_IMAGES
 from autoencoder.explorer.page import (
     MARKER,
     SCRIPTS,
     build_page,
     check_output,
     metric_rows,
-    network_data,
     page_data,
     write_explorer,
 )
@@ -33,12 +31,6 @@ from autoencoder.pictures.style import CLASS_COLORS
 from autoencoder.runs.checkpoints import restore
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the explorer's page needs selenium: make setup")
-PIXELS = """
-    const copy = document.createElement("canvas");
-    copy.width = copy.height = arguments[1];
-    const context = copy.getContext("2d", {willReadFrequently: true});
-    context.drawImage(document.getElementById(arguments[0]), 0, 0);
-    return [...context.getImageData(0, 0, arguments[1], arguments[1]).data];"""
 NO_METRICS: dict[str, float] = {}
 
 
@@ -53,45 +45,6 @@ def page(run, trained, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("explorer") / "explorer.html"
     write_explorer(trained, read_metrics(run), path)
     return path
-
-
-def resize(browser, width: int, height: int = 900) -> None:
-    """Gives the page a viewport narrower than chromium's windows can be."""
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-
-def visit(browser, page: Path) -> None:
-    for kind in ("browser", "performance"):
-        browser.get_log(kind)
-    browser.get(page.as_uri())
-
-
-def pixels_of(browser, name: str, size: int = 28) -> list[int]:
-    """Red, green, blue and opacity of each pixel of a canvas's upper left corner of `size` x `size`."""
-    return browser.execute_script(PIXELS, name, size)
-
-
-def choose(browser, group: str, name: str) -> None:
-    """Presses the button of this name in a group of choices."""
-    [button] = [
-        one
-        for one in browser.find_elements("css selector", f"#{group} button")
-        if one.get_attribute("textContent") == name
-    ]
-    button.click()
-    assert button.get_attribute("aria-pressed") == "true"
-    assert len(browser.find_elements("css selector", f"#{group} [aria-pressed=true]")) == 1
-
-
-def slider_values(browser) -> list[float]:
-    """The values beside the sliders."""
-    return browser.execute_script("return [...document.querySelectorAll('.slider output')].map((o) => +o.value)")
-
-
-def key(browser, name: str, *keys: str) -> None:
-    """Presses keys on an element."""
-    browser.find_element("id", name).send_keys(*keys)
 
 
 def requested(browser) -> set[str]:
@@ -159,36 +112,6 @@ def test_the_sliders_follow_the_principal_axes_and_the_raw_dimensions(browser, p
     after = torch.tensor(slider_values(browser))
     assert after[3] != moved[3] and torch.equal(after[torch.arange(8) != 3], moved[torch.arange(8) != 3])
     assert browser.get_log("browser") == []
-
-
-@pytest.mark.parametrize("activation", ["relu", "gelu", "leaky_relu", "tanh"])
-@pytest.mark.parametrize(("precision", "tolerance"), [("half", 1e-2), ("single", 1e-5)])
-def test_the_page_computes_what_torch_does(browser, trained, tmp_path, precision, tolerance, activation):
-    module = trained.model
-    if activation != "relu":
-        torch.manual_seed(0)
-        module = AutoencoderModule(latent_dim=8, activation=activation)
-    write_explorer(Outputs(module, trained.images), NO_METRICS, tmp_path / "page.html", precision)
-    visit(browser, tmp_path / "page.html")
-    images = trained.split.images(slice(100))
-    with torch.inference_mode():
-        latents = module.encode(images)
-        expected = {
-            "latents": latents,
-            "decoded": module.decode(latents).flatten(1),
-            "reconstructed": module(images).flatten(1),
-        }
-    script = """
-        const {encode, decode} = window.explorer, [images, latents] = arguments;
-        return {
-          latents: images.map((image) => [...encode(image)]),
-          decoded: latents.map((latent) => [...decode(latent)]),
-          reconstructed: images.map((image) => [...decode(encode(image))]),
-        };"""
-    computed = browser.execute_script(script, images.flatten(1).tolist(), latents.tolist())
-    for name, values in expected.items():
-        difference = (torch.tensor(computed[name]) - values).abs().max().item()
-        assert difference < tolerance * (max(1.0, values.abs().max().item()) if name == "latents" else 1), name
 
 
 def test_each_gesture_answers_within_a_frame(browser, digits, tmp_path):
@@ -287,14 +210,13 @@ def test_two_latent_dimensions_are_shown_as_a_plane_of_images(browser, plane_pag
     across, up = (torch.linspace(low[axis], high[axis], 15) for axis in (0, 1))
     expected = (outputs.decode(torch.cartesian_prod(up.flip(0), across).flip(1).float())[:, 0] + 1) * 127.5
 
-    def differences() -> torch.Tensor:
+    def differing() -> int:
         shown = torch.tensor(pixels_of(browser, "plane-canvas", 420)).view(15, 28, 15, 28, 4)[..., 0].transpose(1, 2)
-        return (shown.reshape(225, 28, 28) - expected).abs().amax((1, 2))  # of each cell
+        return int(((shown.reshape(225, 28, 28) - expected).abs().amax((1, 2)) > 2).sum())  # cells
 
-    wait(browser, "return document.getElementById('plane-canvas').getContext('2d').getImageData(9, 415, 1, 1).data[3]")
-    assert (differences() > 2).sum() <= 4  # the cells that the ring is in
+    wait(browser, lambda: differing() <= 4)  # the cells that the ring is in
     browser.find_element("id", "plane-points").click()
-    assert (differences() > 2).sum() > 20
+    assert differing() > 20
     assert browser.get_log("browser") == []
 
 
@@ -469,7 +391,7 @@ def test_one_paints_in_colour(browser, colour_page):
     assert torch.equal(after[..., :10], before[..., :10])  # elsewhere it is as it was
     browser.find_element("id", "fill").click()
     filled = torch.tensor([255, 128, 0])[:, None, None].expand(3, 14, 28)
-    wait_for_colours(browser, "drawn", filled)
+    wait(browser, lambda: torch.equal(colours_of(browser, "drawn"), filled))
     with torch.inference_mode():
         expected = (outputs.model(filled[None] / 127.5 - 1)[0] + 1) * 127.5
     assert (colours_of(browser, "redrawn") - expected).abs().max() < 2
@@ -478,20 +400,6 @@ def test_one_paints_in_colour(browser, colour_page):
     assert colours_of(browser, "drawn").max() == 0
     assert not browser.find_element("id", "to-sliders").is_enabled()
     assert browser.get_log("browser") == []
-
-
-def wait_for_colours(browser, name: str, expected: torch.Tensor) -> None:
-    """Waits until a canvas shows these colours."""
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    WebDriverWait(browser, 10).until(lambda driver: torch.equal(colours_of(driver, name), expected))
-
-
-def wait(browser, script: str) -> None:
-    """Waits until `script` gives true."""
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    WebDriverWait(browser, 10).until(lambda driver: driver.execute_script(script))
 
 
 def test_two_points_of_the_map_are_joined(browser, page):
@@ -537,42 +445,6 @@ def test_the_metrics_are_in_the_table(browser, page, run):
     assert metric_rows(NO_METRICS) == []
 
 
-def test_another_network_gets_what_needs_no_forward_pass(browser, trained, tmp_path):
-    class Linear(nn.Module):
-        def __init__(self, network: nn.Module) -> None:
-            super().__init__()
-            self.encoder, self.decoder = network.encoder, network.decoder
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return self.decoder(self.encoder(images))
-
-    module = AutoencoderModule(latent_dim=1)
-    module.network = Linear(module.network)
-    write_explorer(Outputs(module, trained.images), NO_METRICS, tmp_path / "page.html")
-    visit(browser, tmp_path / "page.html")
-    assert "cannot run this model" in browser.find_element("id", "no-network").text
-    shown = {
-        section.get_attribute("id")
-        for section in browser.find_elements("tag name", "section")
-        if section.is_displayed()
-    }
-    assert shown == {"map", "worst", "measured"}
-    assert not browser.find_element("id", "projections").is_displayed()  # one dimension has one map
-    key(browser, "map-canvas", "\ue014", "\ue007")
-    assert browser.find_element("id", "tip").is_displayed()
-    assert browser.execute_script("return window.explorer") is None
-    assert "No metrics were measured" in browser.find_element("id", "measured").text
-    assert browser.get_log("browser") == []
-
-
-@pytest.mark.parametrize("precision", ["half", "single"])
-def test_the_default_model_takes_3_mb_at_most(digits, precision):
-    data = page_data(Outputs(AutoencoderModule(), digits.images), NO_METRICS, precision)
-    full = MAP_IMAGES / len(data["samples"]["classes"])  # MNIST fills the page with more samples than these 500
-    samples = sum(len(json.dumps(part)) for part in data["samples"].values())
-    assert len(build_page(data)) + samples * (full - 1) <= 3e6
-
-
 def test_data_cannot_end_its_element(digits):
     data = page_data(Outputs(AutoencoderModule(), digits.images), NO_METRICS) | {"title": "</script><b>{{data}}"}
     content = build_page(data)
@@ -582,15 +454,6 @@ def test_data_cannot_end_its_element(digits):
         (ROOT / "src" / "autoencoder" / "explorer" / name).read_text(encoding="utf-8") for name in SCRIPTS
     )
     assert "innerHTML" not in scripts and "http" not in scripts
-
-
-def test_weights_that_half_cannot_hold(digits):
-    module, images = AutoencoderModule(), digits.images.train.images(slice(10))
-    with torch.no_grad():
-        module.network.encoder[1].weight[0, 0] = 1e6
-    with pytest.raises(InputError, match="use precision=single"):
-        network_data(module, images, "half")
-    assert network_data(module, images, "single")
 
 
 @pytest.mark.slow

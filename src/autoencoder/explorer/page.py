@@ -9,8 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from autoencoder.errors import InputError
 from autoencoder.evaluation import Projection
@@ -19,22 +18,14 @@ from autoencoder.evaluation.projection import MAP_IMAGES, spread_evenly
 from autoencoder.explorer import Precision
 from autoencoder.explorer.axes import slider_axes
 from autoencoder.explorer.encoding import encode_bytes
+from autoencoder.explorer.network import network_data
 from autoencoder.metrics import metric_rows
-from autoencoder.models.module import AutoencoderModule
-from autoencoder.models.networks import MLPAutoencoder
 from autoencoder.pictures.panels import to_pixels
 from autoencoder.pictures.style import CLASS_COLORS
 from autoencoder.runs.folder import write_whole
 
-DTYPES = {"half": torch.float16, "single": torch.float32}
-ACTIVATION_NAMES: dict[type[nn.Module], str] = {
-    nn.ReLU: "relu",
-    nn.GELU: "gelu",
-    nn.LeakyReLU: "leaky_relu",
-    nn.Tanh: "tanh",
-}
 SCRIPTS = (  # in this order
-    *("page.js", "network.js", "sliders.js", "ink.js", "drawing.js"),
+    *("page.js", "convolution.js", "network.js", "sliders.js", "ink.js", "drawing.js"),
     *("plane.js", "map.js", "gallery.js", "main.js"),
 )
 MARKER = '<meta name="generator" content="autoencoder explorer">'  # marks files that may be overwritten
@@ -130,43 +121,6 @@ def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision
         "metrics": metric_rows(metrics),
         "facts": _facts(metrics),
     }
-
-
-@torch.inference_mode()
-def network_data(module: nn.Module, images: Tensor, precision: Precision) -> dict[str, Any] | None:
-    """The layers of a fully-connected model, with weights in base64; None for any other network.
-
-    Each layer has `inputs`, `outputs` and `activation` (as named in the config, or `none`). The weights are those of
-    the encoder, then the decoder; for each layer first the matrix [outputs, inputs], then the bias [outputs]. Each bias
-    corrects the average error over `images` that rounding its matrix to `half` causes; this halves the pixels' errors.
-
-    Args: images [B, C, H, W] in [-1, 1], like those that the model was trained on.
-    Raises: InputError if a weight is too large for `half`.
-    """
-    if not isinstance(module, AutoencoderModule) or type(module.network) is not MLPAutoencoder:
-        return None
-    if (type(module).encode, type(module).decode) != (AutoencoderModule.encode, AutoencoderModule.decode):
-        return None
-    dtype = DTYPES[precision]
-    tensors: list[Tensor] = []
-    layers: dict[str, list[dict[str, Any]]] = {"encoder": [], "decoder": []}
-    values = images
-    for part, steps in (("encoder", module.network.encoder), ("decoder", module.network.decoder)):
-        for step in steps:
-            if isinstance(step, nn.Linear):
-                sizes = {"inputs": step.in_features, "outputs": step.out_features}
-                layers[part].append(sizes | {"activation": "none"})
-                lost = step.weight - step.weight.to(dtype)
-                tensors += [step.weight, step.bias + lost @ values.mean(0)]
-            elif type(step) in ACTIVATION_NAMES:
-                layers[part][-1]["activation"] = ACTIVATION_NAMES[type(step)]
-            elif not isinstance(step, nn.Flatten | nn.Unflatten):
-                return None
-            values = step(values)
-    weights = torch.cat([tensor.flatten() for tensor in tensors]).cpu().to(dtype)
-    if not weights.isfinite().all():
-        raise InputError(f"precision={precision}: a weight is too large or not a number; use precision=single")
-    return {"precision": precision, **layers, "weights": encode_bytes(weights)}
 
 
 def _maps(outputs: Outputs, chosen: Tensor) -> list[dict[str, Any]]:
