@@ -31,7 +31,7 @@ SCRIPTS = (  # in this order
 MARKER = '<meta name="generator" content="autoencoder explorer">'  # marks files that may be overwritten
 ROOM = 1_950_000  # bytes for weights and samples; the pages of the default models then have 3 MB at most
 WORST = 16
-CALIBRATION_IMAGES = 1_000
+CALIBRATION_IMAGES = 300
 TSNE_NOTE = "t-SNE keeps neighbours together; distances between groups and points on a line mean little."
 
 
@@ -43,16 +43,17 @@ def write_explorer(
 ) -> None:
     """Writes the explorer of a trained model as one self-contained file.
 
-    The page of any model has the map of its latents, its worst reconstructions and its metrics. For a fully-connected
-    model it also has the parts that run the model: sliders, drawing, interpolation.
+    The page of any model has the map of its latents, its worst reconstructions and its metrics. For a model that
+    `network_data` can describe, it also has the parts that run it: sliders, drawing, interpolation, and the plane of
+    two latent dimensions.
 
     Args:
         outputs: of the model on the test images.
         metrics: named as in `metrics.json`; missing ones are left out of the page's table.
         path: the file, in an existing folder; an older explorer there is replaced atomically.
         precision: of the weights inside the page, `half` (16 bits) or `single` (32 bits).
-    Raises: InputError if `path` is another kind of file or its folder is missing, if the images have another
-        number of channels, or if a weight is too large for `half`.
+    Raises: InputError if `path` is another kind of file or its folder is missing, or if a weight is too large
+        for `half`.
     """
     check_output(path)
     page = build_page(page_data(outputs, metrics, precision))
