@@ -425,8 +425,12 @@ def test_two_points_of_the_map_are_joined(browser, page):
     assert browser.get_log("browser") == []
 
 
-def test_everything_has_a_name(browser, page):
-    visit(browser, page)
+@pytest.mark.parametrize("kind", ["page", "plane_page", "colour_page"])
+def test_everything_has_a_name_and_fits_a_phone(browser, request, kind):
+    made = request.getfixturevalue(kind)
+    resize(browser, 320)
+    visit(browser, made if kind == "page" else made[0])
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 320
     script = """
         const named = (node) => node.ariaLabel || node.labels?.length || node.textContent.trim();
         const nodes = [...document.querySelectorAll("button, input, [role], [tabindex]")];
