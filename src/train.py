@@ -83,10 +83,6 @@ def train(
     datamodule = build(data_of_run(former, data) if former else data)
     datamodule.setup()  # before the model, which needs the images' shape
     model = with_image_shape(model, datamodule.image_shape)
-    if explorer:
-        from autoencoder.explorer.page import check_explorable
-
-        check_explorable(datamodule.image_shape)
     module = build(model, optimizer=build(optimizer), scheduler=build(scheduler))
     recorder = LambdaCallback(on_fit_start=lambda *_: start.record(former.get("global_step", 0)))
     clock, stop = FitClock(), StopBetweenSteps()
