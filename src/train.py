@@ -57,7 +57,7 @@ def train(
     from autoencoder.callbacks.views import Views
     from autoencoder.cli.config_check import with_image_shape
     from autoencoder.cli.noise import silence_known_noise
-    from autoencoder.cli.slurm import settle_slurm, slurm_plugins
+    from autoencoder.cli.slurm import check_starts_anew, settle_slurm, slurm_plugins
     from autoencoder.cli.trainer_check import of_kind
     from autoencoder.evaluation.evaluate import evaluate
     from autoencoder.evaluation.outputs import Outputs
@@ -72,6 +72,8 @@ def train(
     imports_done()
     silence_known_noise()
     settle_slurm(trainer)
+    if not start.goes_on:
+        check_starts_anew(trainer.get("default_root_dir"))
     build = partial(instantiate, _convert_="all")
     seed_everything(seed, verbose=False)
     if trainer.get("accelerator") == "cpu":  # Lightning sets "1", with which Adam looks for a GPU driver in every step

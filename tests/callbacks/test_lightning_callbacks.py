@@ -115,6 +115,10 @@ def test_a_run_that_ends_as_planned_gives_no_reason(tmp_path, capfd):
             f"{ADDED}ModelPruning +callbacks.added.pruning_fn=l1_unstructured",
             "checkpoints lose its masks: leave it out",
         ),
+        (
+            f"{ADDED}OnExceptionCheckpoint +callbacks.added.dirpath=.",
+            "starts a new run from the file that another run has left in its dirpath: leave it out",
+        ),
         (f"{ADDED}RichProgressBar", "set trainer.enable_progress_bar=true callbacks.progress=null"),
         ("trainer.enable_progress_bar=true", "leave out the other with callbacks.progress=null"),
         (

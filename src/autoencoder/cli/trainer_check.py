@@ -64,6 +64,11 @@ def _check_callback(name: str, kind: str, trainer: Mapping[str, Any]) -> None:
             f"callbacks.{name}: ModelPruning changes the weights between validation and checkpoint, so that best.ckpt "
             "would not be the weights that were measured, and checkpoints lose its masks: leave it out"
         )
+    if kind == "OnExceptionCheckpoint":
+        raise InputError(
+            f"callbacks.{name}: OnExceptionCheckpoint starts a new run from the file that another run has left in its "
+            "dirpath: leave it out, last.ckpt is saved after each epoch and when a run is stopped"
+        )
     if kind in ("RichProgressBar", "TQDMProgressBar") and not trainer.get("enable_progress_bar"):
         raise InputError(
             f"callbacks.{name}: to use {kind} instead of the project's own bar, "
