@@ -47,6 +47,7 @@ def train(
     from lightning.pytorch.callbacks import LambdaCallback
     from lightning.pytorch.loggers import Logger
 
+    from autoencoder.callbacks.added_checkpoints import check_added_checkpoints
     from autoencoder.callbacks.checkpoints import WholeFiles
     from autoencoder.callbacks.endings import noted_if_it_ends_early, why_it_ended
     from autoencoder.callbacks.final_weights import keep_final
@@ -106,6 +107,7 @@ def train(
         plugins=[WholeFiles(), *slurm_plugins(plugins), *plugins],
     )
     check_processes(fitter, in_sweep())
+    check_added_checkpoints(looking, fitter, folder)
     begun = folder.record.exists()  # if not resuming: an earlier run was killed before its first checkpoint
     log_lengths: dict[str, int] | None = {} if begun else None
     if start.goes_on:

@@ -134,6 +134,45 @@ def test_what_a_callback_cannot_do_is_said_in_one_line(tmp_path, capfd, override
     assert line.startswith("error: ") and message in line
 
 
+OWN = "'${paths.output_dir}/checkpoints'"
+
+
+@pytest.mark.parametrize(
+    ("settings", "logger", "setting", "file"),
+    [
+        (f"dirpath: {OWN}, filename: best", "tensorboard", "filename", "best.ckpt"),
+        (f"dirpath: {OWN}, filename: last", "tensorboard", "filename", "last.ckpt"),
+        ("dirpath: '${paths.output_dir}', filename: checkpoints/best", "tensorboard", "filename", "best.ckpt"),
+        ("dirpath: '${paths.output_dir}/link', filename: best", "tensorboard", "filename", "best.ckpt"),
+        ("filename: best", "", "filename", "best.ckpt"),  # without a logger, Lightning's own folder is the run's
+        (f"dirpath: {OWN}, save_last: true", "tensorboard", "save_last", "last.ckpt"),
+        (f"dirpath: {OWN}, save_last: link", "tensorboard", "save_last", "last.ckpt"),
+    ],
+)
+def test_a_runs_own_checkpoints_are_written_by_itself_alone(tmp_path, capfd, settings, logger, setting, file):
+    (tmp_path / "link").symlink_to(tmp_path / "checkpoints")
+    added = f"+callbacks.added={{_target_: lightning.pytorch.callbacks.ModelCheckpoint, {settings}}}"
+    line = refusal(capfd, tmp_path, added, "+callbacks.added.every_n_train_steps=4", f"logger=[{logger}]")
+    assert line.startswith(f"error: callbacks.added.{setting} would overwrite {tmp_path}/checkpoints/{file}, ")
+    assert line.endswith("or set another dirpath") and not (tmp_path / ".hydra").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "files"),
+    [
+        (f"dirpath: {OWN}, filename: mine", ["checkpoints/mine.ckpt"]),
+        (
+            "filename: best, save_last: true",
+            ["tensorboard/checkpoints/best.ckpt", "tensorboard/checkpoints/last.ckpt"],
+        ),
+    ],
+)
+def test_checkpoints_beside_a_runs_own_are_written(tmp_path, settings, files):
+    added = f"+callbacks.added={{_target_: lightning.pytorch.callbacks.ModelCheckpoint, {settings}}}"
+    run_train(tmp_path, *TINY, added, "+callbacks.added.every_n_train_steps=4")
+    assert all((tmp_path / file).is_file() for file in [*files, "checkpoints/best.ckpt", "checkpoints/last.ckpt"])
+
+
 def test_what_lightning_refuses_is_in_the_log_with_its_traceback(tmp_path, capfd):
     line = refusal(capfd, tmp_path, f"{ADDED}EarlyStopping", "+callbacks.added.monitor=loss")
     assert line.startswith("error: callbacks: Early stopping conditioned on metric `loss`")
