@@ -59,7 +59,7 @@ def train(
     from autoencoder.cli.config_check import with_image_shape
     from autoencoder.cli.noise import silence_known_noise
     from autoencoder.cli.slurm import check_starts_anew, settle_slurm, slurm_plugins
-    from autoencoder.cli.trainer_check import of_kind
+    from autoencoder.cli.trainer_check import check_bases, of_kind
     from autoencoder.evaluation.evaluate import evaluate
     from autoencoder.evaluation.outputs import Outputs
     from autoencoder.optim.threads import advise_on_threads
@@ -96,6 +96,7 @@ def train(
     looking, loggers = (
         {name: build(part) for name, part in parts.items() if part} for parts in (callbacks, going_on_with)
     )
+    check_bases(looking, trainer)
     if views:
         looking["views"] = Views(build(views))
     plugins = trainer.get("plugins") or []

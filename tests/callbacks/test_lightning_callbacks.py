@@ -4,6 +4,7 @@ import pytest
 import torch
 from conftest import call, read_metrics, run_train
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import OnExceptionCheckpoint
 
 import train
 from autoencoder.runs.history import read_history
@@ -132,6 +133,17 @@ def test_a_run_that_ends_as_planned_gives_no_reason(tmp_path, capfd):
 def test_what_a_callback_cannot_do_is_said_in_one_line(tmp_path, capfd, overrides, message):
     line = refusal(capfd, tmp_path, *overrides.split())
     assert line.startswith("error: ") and message in line
+
+
+class Rescue(OnExceptionCheckpoint):
+    """One's own kind of it."""
+
+
+def test_a_subclass_of_what_is_refused_is_refused_too(tmp_path, capfd):
+    rescue = f"{{_target_: test_lightning_callbacks.Rescue, dirpath: {tmp_path}}}"
+    line = refusal(capfd, tmp_path / "run", f"+callbacks.rescue={rescue}")
+    assert line.startswith("error: callbacks.rescue: OnExceptionCheckpoint starts a new run from the file")
+    assert not (tmp_path / "run").exists()
 
 
 OWN = "'${paths.output_dir}/checkpoints'"

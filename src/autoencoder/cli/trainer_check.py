@@ -51,6 +51,16 @@ def check_trainer(trainer: Mapping[str, Any], callbacks: Mapping[str, Any]) -> N
         _check_callback(name, str((part or {}).get("_target_")).rpartition(".")[2], trainer)
 
 
+def check_bases(callbacks: Mapping[str, object], trainer: Mapping[str, Any]) -> None:
+    """Checks built callbacks for what `check_trainer` cannot see: that one is a subclass of what does not work here.
+
+    Raises: InputError for the first that is.
+    """
+    for name, callback in callbacks.items():
+        for base in type(callback).__mro__[1:]:
+            _check_callback(name, base.__name__, trainer)
+
+
 def _check_callback(name: str, kind: str, trainer: Mapping[str, Any]) -> None:
     """Raises: InputError if `kind` is a Lightning callback class that does not work in this project."""
     if kind in ("LearningRateFinder", "BatchSizeFinder"):
