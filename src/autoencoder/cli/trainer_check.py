@@ -42,6 +42,11 @@ def check_trainer(trainer: Mapping[str, Any], callbacks: Mapping[str, Any]) -> N
         value = trainer.get(key)
         if value is not None and value < 1:
             raise InputError(f"trainer.{key} must be greater than 0, got {value}")
+    for key in ("limit_test_batches", "limit_predict_batches"):
+        if trainer.get(key) is not None:
+            raise InputError(
+                f"trainer.{key} would have no effect, since a run measures all test images itself: leave it out"
+            )
     check_strategy(trainer)
     if trainer.get("enable_progress_bar") and callbacks.get("progress"):
         raise InputError(
