@@ -47,6 +47,7 @@ def train(
     from lightning.pytorch.callbacks import LambdaCallback
     from lightning.pytorch.loggers import Logger
 
+    from autoencoder.callbacks.added_checkpoints import check_added_checkpoints
     from autoencoder.callbacks.checkpoints import WholeFiles
     from autoencoder.callbacks.endings import noted_if_it_ends_early, why_it_ended
     from autoencoder.callbacks.final_weights import keep_final
@@ -57,8 +58,8 @@ def train(
     from autoencoder.callbacks.views import Views
     from autoencoder.cli.config_check import with_image_shape
     from autoencoder.cli.noise import silence_known_noise
-    from autoencoder.cli.slurm import settle_slurm, slurm_plugins
-    from autoencoder.cli.trainer_check import of_kind
+    from autoencoder.cli.slurm import check_starts_anew, settle_slurm, slurm_plugins
+    from autoencoder.cli.trainer_check import check_bases, of_kind
     from autoencoder.evaluation.evaluate import evaluate
     from autoencoder.evaluation.outputs import Outputs
     from autoencoder.models.reconstructor import Reconstructor
@@ -73,6 +74,8 @@ def train(
     imports_done()
     silence_known_noise()
     settle_slurm(trainer)
+    if not start.goes_on:
+        check_starts_anew(trainer.get("default_root_dir"))
     build = partial(instantiate, _convert_="all")
     seed_everything(seed, verbose=False)
     if trainer.get("accelerator") == "cpu":  # Lightning sets "1", with which Adam looks for a GPU driver in every step
@@ -90,6 +93,7 @@ def train(
     looking, loggers = (
         {name: build(part) for name, part in parts.items() if part} for parts in (callbacks, going_on_with)
     )
+    check_bases(looking, trainer)
     if views:
         looking["views"] = Views(build(views))
     plugins = trainer.get("plugins") or []
@@ -101,6 +105,7 @@ def train(
         plugins=[WholeFiles(), *slurm_plugins(plugins), *plugins],
     )
     check_processes(fitter, in_sweep())
+    check_added_checkpoints(looking, fitter, folder)
     begun = folder.record.exists()  # if not resuming: an earlier run was killed before its first checkpoint
     log_lengths: dict[str, int] | None = {} if begun else None
     if start.goes_on:

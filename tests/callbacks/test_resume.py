@@ -344,6 +344,13 @@ def test_a_run_that_cannot_be_resumed_is_one_line(arguments, said, caplog):
     assert stopped.value.code == 1 and said in caplog.text
 
 
+def test_a_run_whose_overrides_refer_to_other_settings_can_be_resumed(tmp_path):
+    refers = ("seed=${model.latent_dim}", "hydra.job.name=width_${model.latent_dim}")
+    run_train(tmp_path, *STUDY, "callbacks=light", "logger=[]", "trainer.max_epochs=1", *refers)
+    call(train.train, f"resume={tmp_path}", "trainer.max_epochs=2")
+    assert (read_metrics(tmp_path)["epochs"], read_metrics(tmp_path)["seed"]) == (2, 4)
+
+
 @pytest.mark.parametrize("script", [evaluate.evaluate, explore.explore])
 @pytest.mark.parametrize("arguments", [("ckpt_path=nowhere.ckpt",), (), ("ckpt_path=x.ckpt", "figures=maybe")])
 def test_another_refused_command_leaves_no_folder_either(script, arguments, tmp_path):

@@ -112,11 +112,22 @@ def test_a_mistake_in_the_command(override, message, tmp_path):
         ("+callbacks.mine.path=x", "callbacks.mine has no _target_, the class to build"),
         ("+callbacks.stop._target_=no_such_package.Stop", "(ModuleNotFoundError: No module named 'no_such_package')"),
         ("+callbacks.stop._target_=Stop", "write it as MODULE.NAME"),
+        (
+            "callbacks.progress=null callbacks.progress.rate=3",
+            "callbacks.progress is null in this run: leave it out, or add the part anew, "
+            "'callbacks.progress={_target_: CLASS, rate: VALUE}'",
+        ),
+        ("views.traversals=null views.traversals._target_=x", "anew, 'views.traversals={_target_: CLASS}'"),
+        ("views=none views.samples.n=3", "views is empty in this run: add a part, +views.samples._target_=CLASS"),
+        ("logger=[] logger.csv.name=x", "logger is empty in this run: add a part, +logger.NAME._target_=CLASS"),
+        ("seed.first=3", "seed is a single value, not a group of settings"),
+        ("model.activation.name=relu", "model.activation is a single value, not a group of settings"),
         ("model._target_=3", "model._target_ must be the name of a class or function, MODULE.NAME, got 3"),
     ],
 )
 def test_a_mistake_is_answered_with_what_was_meant(override, message, tmp_path, capfd):
-    assert message in refuse_here(train.train, capfd, override, f"paths.log_dir={tmp_path}")
+    words = [override] if " = " in override else override.split()
+    assert message in refuse_here(train.train, capfd, *words, f"paths.log_dir={tmp_path}")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from io import StringIO
 
 import numpy as np
 import pytest
+import yaml
 from made_runs import make_run, make_sweep
 
 from autoencoder.errors import InputError
@@ -74,6 +75,26 @@ def test_runs_of_one_seed_count_once(tmp_path):
     (setting,) = study_of(jobs).settings
     statistic = setting.statistic("test/mse")
     assert statistic.n == 2 and statistic.mean == pytest.approx(0.4)
+
+
+TIMER = ["+callbacks.t._target_=lightning.pytorch.callbacks.Timer", "+callbacks.t.duration=00:00:00:01"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "settings", "keys"),
+    [
+        ([*TIMER, "callbacks.t=null"], {"callbacks.t": None}, []),
+        ([*TIMER, "~callbacks.t"], {}, []),
+        (["+callbacks.t={_target_: Timer, duration: 1}", "~callbacks.t"], {}, []),
+        (["+callbacks.t={_target_: Timer, duration: 1}"], {"callbacks.t.duration": 1}, ["callbacks.t"]),
+        (["experiment=quick"], {}, ["experiment"]),
+    ],
+)
+def test_what_a_resumed_run_has_taken_away_is_none_of_its_settings(tmp_path, overrides, settings, keys):
+    make_run(tmp_path / "0", {}, {"test/mse": 0.3})
+    make_run(tmp_path / "1", settings, {"test/mse": 0.2})
+    (tmp_path / "1" / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(overrides), encoding="utf-8")
+    assert study_of(find_runs([tmp_path])).keys == keys
 
 
 def test_only_finished_jobs_are_averaged_and_missing_values_are_left_out(tmp_path):
