@@ -447,6 +447,9 @@ def test_a_run_stopped_while_it_is_measured_goes_on_with_measuring(tmp_path, who
             ("trainer.num_sanity_val_steps=2", "+trainer.reload_dataloaders_every_n_epochs=1"), marks=pytest.mark.slow
         ),
         ("trainer.precision=64-true",),
+        ("model=vae", "model.bottleneck.warmup=0.7"),
+        pytest.param(("model/corruption=masking", "model/loss=bce", "model/bottleneck=sparse"), marks=pytest.mark.slow),
+        pytest.param(("model=vq", "model.bottleneck.groups=2"), marks=pytest.mark.slow),
         pytest.param(
             ("trainer.precision=bf16-mixed", "optimizer=adam", "+trainer.gradient_clip_val=0.1"), marks=pytest.mark.slow
         ),

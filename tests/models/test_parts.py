@@ -9,10 +9,11 @@ import lightning
 import pytest
 import torch
 import yaml
-from conftest import ROOT
+from conftest import ROOT, refuse_here
 from lightning.pytorch import Trainer
 from torch.nn.functional import mse_loss
 
+import train
 from autoencoder import AutoencoderModule, load
 from autoencoder.data.images import ImageSet
 from autoencoder.errors import InputError
@@ -181,3 +182,19 @@ def test_a_part_of_another_package_is_refused_unless_allowed(run, tmp_path):
             loaded(tmp_path / "foreign.ckpt")
     module = load(tmp_path / "foreign.ckpt", allow_packages=["test_parts"])
     assert type(module.network).__name__ == "Foreign" and not module.training
+
+
+def test_a_warm_up_needs_a_run_with_an_end(tmp_path, capfd):
+    settings = ("experiment=quick", "trainer.max_epochs=-1", "scheduler=constant", "model=vae")
+    line = refuse_here(train.train, capfd, *settings, "model.bottleneck.warmup=0.5", f"hydra.run.dir={tmp_path}/new")
+    assert "model.bottleneck.warmup is a share of the run, which has no fixed end" in line
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_collapsed_posterior_is_said(digits, caplog):
+    module = make("mlp", "variational")
+    with torch.no_grad():
+        module.network.encoder[-1].weight.zero_()
+    with caplog.at_level("WARNING"):
+        assert evaluate(Outputs(module, few(digits.images)))["test/active_units"] == 0
+    assert "the posterior has collapsed: 0 of 16 latent dimensions are active" in caplog.text

@@ -136,3 +136,17 @@ def closure(network):
 def test_bad_arguments_are_errors(network, make, argument):
     with pytest.raises(ValueError, match=next(iter(argument))):
         make(network, **argument)
+
+
+def test_muon_trains_a_kernel_as_the_matrix_of_its_filters():
+    torch.manual_seed(0)
+    kernel = torch.nn.Conv2d(3, 8, 5)
+    matrix = torch.nn.Linear(75, 8)
+    matrix.load_state_dict({"weight": kernel.weight.detach().flatten(1), "bias": kernel.bias.detach()})
+    gradient = torch.randn(8, 75)
+    for module in (kernel, matrix):
+        optimizer = muon(module)
+        for _ in range(2):
+            module.weight.grad, module.bias.grad = gradient.view_as(module.weight).clone(), torch.ones(8)
+            optimizer.step()
+    torch.testing.assert_close(kernel.weight.flatten(1), matrix.weight, rtol=0, atol=0)
