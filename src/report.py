@@ -11,7 +11,9 @@ log = logging.getLogger(__name__)
 
 
 @command(expand=expand_report)
-def report(runs: Text | list[Text], metric: Text, comparison: bool, paths: dict[str, str]) -> None:
+def report(
+    runs: Text | list[Text], metric: Text, comparison: bool, allow_packages: list[Text], paths: dict[str, str]
+) -> None:
     """Reads the runs' files, prints the table of their settings, and writes the report's files."""
     from pathlib import Path
 
@@ -29,7 +31,7 @@ def report(runs: Text | list[Text], metric: Text, comparison: bool, paths: dict[
         "%s", "\n".join([format_table(study), count_statuses(study.jobs), *taken_over(study.jobs), *best_lines(study)])
     )
     output = Path(paths["output_dir"])
-    files = save_study(study, output, title_of(*map(absolute, folders)), comparison)
+    files = save_study(study, output, title_of(*map(absolute, folders)), comparison, allow_packages)
     log.info("files in %s:\n  %s", shown(output), ", ".join(files))
 
 

@@ -13,6 +13,7 @@ from conftest import QUICK, ROOT, call, read_metrics, refuse_here, run_evaluate,
 
 import evaluate
 import explore
+import report
 import train
 from autoencoder.errors import InputError
 from autoencoder.models.module import AutoencoderModule
@@ -65,6 +66,19 @@ def test_it_trains_is_evaluated_explored_loaded_and_resumed(example, tmp_path, c
             )
             and not (tmp_path / "refused").exists()
         )
+
+
+def test_a_sweep_over_it_is_compared(example, tmp_path, caplog):
+    searched, _ = example
+    parts = "model/bottleneck=identity,binary"
+    call(train.train, "-m", *TINY, searched, parts, f"hydra.sweep.dir={tmp_path}/sweep")
+    assert (tmp_path / "sweep" / "comparison.png").is_file()
+    assert "job,model/bottleneck,seed,status" in (tmp_path / "sweep" / "summary.csv").read_text(encoding="utf-8")
+    output = f"hydra.run.dir={tmp_path}/report"
+    call(report.report, f"runs={tmp_path}/sweep", output)
+    assert "comparison.png is without job 1: " in caplog.text and not (tmp_path / "report" / "comparison.png").exists()
+    call(report.report, f"runs={tmp_path}/sweep", output, "allow_packages=[my_bottlenecks]")
+    assert (tmp_path / "report" / "comparison.png").is_file()
 
 
 class Wider(AutoencoderModule):

@@ -116,5 +116,11 @@ def test_several_reports_at_once_are_refused(tmp_path):
 
 
 def test_the_config_composes():
-    settings = {"runs": ["a", "b"], "metric": "test/mse", "comparison": True, "paths": {"output_dir": "x"}}
+    settings = {
+        "runs": ["a", "b"],
+        "metric": "test/mse",
+        "comparison": True,
+        "allow_packages": [],
+        "paths": {"output_dir": "x"},
+    }
     check_config(settings, report.report.function)

@@ -17,6 +17,7 @@ from autoencoder.errors import InputError
 from autoencoder.paths import absolute
 from autoencoder.pictures.save_study import save_study, title_of
 from autoencoder.runs.folder import RunFolder, note_sweep
+from autoencoder.runs.job_values import packages_of_models
 from autoencoder.runs.jobs import find_jobs
 from autoencoder.runs.processes import is_first_process
 from autoencoder.runs.study import study_of
@@ -101,7 +102,8 @@ class SweepReport(Callback):
             raise SystemExit(f"error: no job left anything in {sweep_dir}")
         study = study_of(jobs)
         print("\n".join([format_table(study), *taken_over(jobs), *best_lines(study)]))
-        save_study(study, sweep_dir, title_of(sweep_dir))
+        packages = packages_of_models(jobs)  # this command has run their code
+        save_study(study, sweep_dir, title_of(sweep_dir), allow_packages=packages)
         print(f"files in {os.path.relpath(sweep_dir)}")
         unfinished = [job for job in jobs if job.status != "finished"]
         if unfinished:

@@ -1,6 +1,6 @@
 """Draws the same test images as reconstructed by each job of a study: comparison.png."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from textwrap import fill, shorten
 
 import torch
@@ -21,7 +21,7 @@ LETTER_INCHES, IMAGE_INCHES = 0.063, 0.46
 LABEL_WIDTH, LONGEST_LABEL = 38, 108  # letters: of a line, and of the settings of a row
 
 
-def draw_comparison(study: Study) -> Figure | None:
+def draw_comparison(study: Study, allow_packages: Collection[str] = ()) -> Figure | None:
     """The originals in the first row, then a row per job, worst to best; None if fewer than two can be restored.
 
     At most `MOST_JOBS` jobs are shown, evenly spaced by rank; one image of each class, or the first ten.
@@ -33,7 +33,7 @@ def draw_comparison(study: Study) -> Figure | None:
     labels: list[str] = []
     columns: list[str] = []
     title, chosen = "", torch.empty(0)
-    for job, outputs in on_same_images(spread_by_rank(ranked)):
+    for job, outputs in on_same_images(spread_by_rank(ranked), allow_packages):
         if not rows:
             indices, columns = examples(outputs, 1)
             chosen, columns = indices[0, :FEW], columns[:FEW]

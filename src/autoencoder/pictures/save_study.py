@@ -1,5 +1,6 @@
 """Writes the report of a study: summary.csv, summary.md, summary.html, summary.png and comparison.png."""
 
+from collections.abc import Collection
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +18,17 @@ if TYPE_CHECKING:
 DPI = 200  # of the PNG
 
 
-def save_study(study: Study, folder: Path, title: str, comparison: bool = True) -> list[str]:
+def save_study(
+    study: Study, folder: Path, title: str, comparison: bool = True, allow_packages: Collection[str] = ()
+) -> list[str]:
     """Writes the report's files into `folder`, which is created if missing; an earlier report there is replaced.
 
     A picture that fails is left out with a warning.
 
-    Args: title, of the page; comparison, whether to draw comparison.png, which restores models and needs torch.
+    Args:
+        title: of the page.
+        comparison: whether to draw comparison.png, which restores models and needs torch.
+        allow_packages: names of packages beside this one that the models' classes may be from.
     Returns: the names of the files.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +46,7 @@ def save_study(study: Study, folder: Path, title: str, comparison: bool = True) 
         with left_out_if_it_fails("comparison.png"):
             from autoencoder.pictures.comparison import draw_comparison
 
-            if figure := draw_comparison(study):
+            if figure := draw_comparison(study, allow_packages):
                 compared = _png(figure)
                 write_whole(folder / "comparison.png", compared)
                 pictures["comparison.png"] = "The same test images, reconstructed by each job"

@@ -51,10 +51,11 @@ class Job:
         if key in self.settings:
             return self.settings[key]
         given = dict(_assignments(self.overrides))
-        is_group = "." not in key or any(name.startswith(f"{key}.") for name in self.settings)
+        own = key.replace("/", ".")  # the group model/bottleneck has its settings in model.bottleneck
+        is_group = "." not in key or any(name.startswith(f"{own}.") for name in self.settings)
         if key in given and is_group:
             return given[key]
-        target = self.settings.get(f"{key}._target_")
+        target = self.settings.get(f"{own}._target_")
         return target.rpartition(".")[2] if isinstance(target, str) else None
 
     @property
@@ -116,7 +117,7 @@ def differing_settings(jobs: Sequence[Job]) -> list[str]:
             key
             for key in dict.fromkeys(key for settings in recorded for key in settings)
             if key not in keys
-            and not any(key.startswith(f"{group}.") for group in explained)
+            and not any(key.startswith(f"{group.replace('/', '.')}.") for group in explained)
             and _differ(settings.get(key) for settings in recorded)
         ]
     return sorted(keys, key=lambda key: key == "seed")

@@ -1,7 +1,7 @@
 """Restores the models of several jobs on the same images, for pictures that compare their reconstructions."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from autoencoder.data.images import ImageSet
 from autoencoder.errors import InputError
@@ -23,7 +23,7 @@ def spread_by_rank(jobs: Sequence[Job], count: int = MOST_JOBS) -> list[Job]:
     return [jobs[round(place * (len(jobs) - 1) / (count - 1))] for place in range(count)]
 
 
-def on_same_images(jobs: Sequence[Job]) -> Iterator[tuple[Job, Outputs]]:
+def on_same_images(jobs: Sequence[Job], allow_packages: Collection[str] = ()) -> Iterator[tuple[Job, Outputs]]:
     """The jobs with their models' outputs on the test images of the first that can be restored.
 
     A job of other images, or whose checkpoint cannot be restored, is left out with a warning.
@@ -36,12 +36,12 @@ def on_same_images(jobs: Sequence[Job]) -> Iterator[tuple[Job, Outputs]]:
             checkpoint = read_checkpoint(path)
             own = {key: checkpoint["ImageDataModule"].get(key) for key in IDENTITY}
             if images is None:
-                module, datamodule = restore(path)
+                module, datamodule = restore(path, allow_packages=allow_packages)
                 images, identity = datamodule.images, own
             elif own != identity:
                 raise InputError(f"its images are other ones, of {own['dataset']}")
             else:
-                module = build_model(path, checkpoint)
+                module = build_model(path, checkpoint, allow_packages)
         except InputError as error:
             log.warning("comparison.png is without job %s: %s", job.name, error)
             continue
