@@ -68,7 +68,7 @@ def test_it_trains_is_evaluated_explored_loaded_and_resumed(example, tmp_path, c
         )
 
 
-def test_a_sweep_over_it_is_compared(example, tmp_path, caplog):
+def test_a_sweep_over_it_is_compared(example, tmp_path, capfd):
     searched, _ = example
     parts = "model/bottleneck=identity,binary"
     call(train.train, "-m", *TINY, searched, parts, f"hydra.sweep.dir={tmp_path}/sweep")
@@ -76,7 +76,10 @@ def test_a_sweep_over_it_is_compared(example, tmp_path, caplog):
     assert "job,model/bottleneck,seed,status" in (tmp_path / "sweep" / "summary.csv").read_text(encoding="utf-8")
     output = f"hydra.run.dir={tmp_path}/report"
     call(report.report, f"runs={tmp_path}/sweep", output)
-    assert "comparison.png is without job 1: " in caplog.text and not (tmp_path / "report" / "comparison.png").exists()
+    assert (
+        "comparison.png is without job 1: " in "".join(capfd.readouterr())
+        and not (tmp_path / "report" / "comparison.png").exists()
+    )
     call(report.report, f"runs={tmp_path}/sweep", output, "allow_packages=[my_bottlenecks]")
     assert (tmp_path / "report" / "comparison.png").is_file()
 
