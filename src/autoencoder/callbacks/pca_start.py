@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.data.base import DataModule
 from autoencoder.errors import InputError
 from autoencoder.models.networks import MLPAutoencoder
 
@@ -26,7 +26,7 @@ class StartFromPCA(Callback):
         if trainer.global_step > 0 or getattr(pl_module, "first_optimizer_state", None) is not None:
             return  # a run that is resumed, or starts from a checkpoint's weights
         network, datamodule = getattr(pl_module, "network", None), getattr(trainer, "datamodule", None)
-        if not (isinstance(network, MLPAutoencoder) and isinstance(datamodule, ImageDataModule)):
+        if not (isinstance(network, MLPAutoencoder) and isinstance(datamodule, DataModule)):
             raise InputError(
                 "callbacks.start_from_pca is for fully-connected networks, model=mlp or model=deep: "
                 "use one of these, or leave it out with callbacks.start_from_pca=null"

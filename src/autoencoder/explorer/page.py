@@ -103,14 +103,14 @@ def build_page(data: Mapping[str, Any]) -> str:
 def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision = "half") -> dict[str, Any]:
     """The page's data as plain values and base64 text; arguments and errors as in `write_explorer`."""
     check_explorable(outputs.images.image_shape)
-    images = outputs.split.pixels  # [N, 1, H, W] uint8
+    _, height, width = outputs.images.image_shape
     latents, errors = outputs.latents, outputs.errors
     present, classes = outputs.labels.unique(return_inverse=True)  # the page numbers only these classes
-    chosen = spread_evenly(len(images), min(max(SAMPLE_PIXELS // images[0].numel(), WORST), MAP_IMAGES))
+    chosen = spread_evenly(len(outputs), min(max(SAMPLE_PIXELS // (height * width), WORST), MAP_IMAGES))
     return {
         "title": outputs.images.title,
-        "height": images.shape[2],
-        "width": images.shape[3],
+        "height": height,
+        "width": width,
         "latent_dim": latents.shape[1],
         "network": network_data(outputs.model, outputs.images.train.images(slice(CALIBRATION_IMAGES)), precision),
         "range": {
@@ -119,14 +119,14 @@ def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision
             "high": torch.quantile(latents, 0.99, dim=0).tolist(),
         },
         "samples": {
-            "pixels": _encode_bytes(images[chosen.to(images.device)]),
+            "pixels": _encode_bytes(outputs.split.raw(chosen.to(outputs.split.device))),
             "classes": classes[chosen].tolist(),
             "errors": [round(error, 5) for error in errors[chosen].tolist()],
             "latents": _encode_bytes(latents[chosen]),
             "maps": _maps(outputs, chosen),
         },
         "start": int(errors[chosen].argsort(stable=True)[len(chosen) // 2]),  # the sample that the page opens on
-        "test_images": len(images),
+        "test_images": len(outputs),
         "classes": [_class(label, outputs) for label in present.tolist()],
         "worst": _worst(outputs, classes),
         "metrics": metric_rows(metrics),
