@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ SUFFIXES = {
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga"),
 }
 # Only these, whatever a file's name says: Pillow would start another program for some others.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA")
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA")
 GREY = {"1", "L", "LA", "La", "I"}  # Pillow's modes with one channel, aside of the 16-bit ones, which begin with I;16
 ORIENTATION, ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and its values that swap height and width
 
@@ -38,8 +39,11 @@ def read_header(path: Path) -> Header:
     """
     with _opened(path) as image:
         width, height = image.size
-        if image.getexif().get(ORIENTATION) in ON_THEIR_SIDE:
-            width, height = height, width
+        has_exif = image.format != "PNG" or "exif" in image.info  # for a PNG, `getexif` might decode it all
+        if has_exif and image.getexif().get(ORIENTATION) in ON_THEIR_SIDE:
+            # Versions of Pillow differ in whether a TIFF's size is that of the upright image.
+            is_tiff = image.format == "TIFF"
+            width, height = ImageOps.exif_transpose(image).size if is_tiff else (height, width)
         return Header(height, width, 1 if image.mode in GREY or image.mode.startswith("I;16") else 3)
 
 
@@ -54,7 +58,8 @@ def read_pixels(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     """
     channels, height, width = shape
     with _opened(path) as image:
-        upright = _in_8_bits(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        upright = _in_8_bits(image)
         if upright.has_transparency_data:
             upright = upright.convert("RGBA")
             upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
@@ -65,6 +70,13 @@ def read_pixels(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
         return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
+@cache
+def known_formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The open file, whose pixels are not decoded yet; errors of its decoder become BadImageError."""
@@ -72,7 +84,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(path, formats=known_formats()) as image:
                 if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # an MPO is a photo with its previews
                     raise BadImageError(f"has {image.n_frames} frames")  # type: ignore[attr-defined]
                 yield image

@@ -162,9 +162,9 @@ def _refuse(files: ImageFiles, bad: Mapping[int, str]) -> None:
     """Raises: InputError that names the first of the bad files, if there are any."""
     if bad:
         first = min(bad)
-        others = f" ({len(bad) - 1:,} more files cannot be used)" if len(bad) > 1 else ""
+        count = f" ({len(bad):,} of {len(files.names):,} files cannot be used)" if len(bad) > 1 else ""
         raise InputError(
-            f"{files.path(first)} {bad[first]}{others}: replace it, or set data.on_bad_image=skip to leave it out"
+            f"{files.path(first)} {bad[first]}{count}: replace it, or set data.on_bad_image=skip to leave it out"
         )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from autoencoder.data.decoding import BadImageError, Header, read_header, read_pixels
+from autoencoder.data.decoding import BadImageError, Header, known_formats, read_header, read_pixels
 from autoencoder.data.pixels import eval_batch_size, normalize
 from autoencoder.errors import InputError
 
@@ -77,19 +78,22 @@ class ImageFiles:
 
         At most `AHEAD` chunks a worker are waiting. Nothing is drawn from torch's random state.
         """
+        known_formats()  # once, not in each worker
         chunks = list(chunks)
         workers = min(self.workers, len(chunks)) if len(chunks) > 1 else 0
-        loader: DataLoader[Result] = DataLoader(
-            _Computed(function),
-            batch_size=None,
-            sampler=chunks,
-            num_workers=workers,
-            prefetch_factor=AHEAD if workers else None,
-            # Arrays, not tensors, which would need as much of /dev/shm as the queue holds; containers have 64 MB of it.
-            collate_fn=_unchanged,
-            worker_init_fn=_ignore_stops,
-            generator=torch.Generator(),  # the default is torch's own, and training would take another course
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # more than cores: as asked
+            loader: DataLoader[Result] = DataLoader(
+                _Computed(function),
+                batch_size=None,
+                sampler=chunks,
+                num_workers=workers,
+                prefetch_factor=AHEAD if workers else None,
+                # Arrays, not tensors: these would fill /dev/shm, of which a container has 64 MB.
+                collate_fn=_unchanged,
+                worker_init_fn=_ignore_stops,
+                generator=torch.Generator(),  # the default is torch's own, and training would take another course
+            )
         return iter(loader)
 
 
