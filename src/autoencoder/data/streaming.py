@@ -94,7 +94,7 @@ class ImageFiles:
                 worker_init_fn=_ignore_stops,
                 generator=torch.Generator(),  # the default is torch's own, and training would take another course
             )
-        return iter(loader)
+            return iter(loader)
 
 
 @dataclass(frozen=True, eq=False)
