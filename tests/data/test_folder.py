@@ -299,6 +299,8 @@ def test_a_checkpoint_finds_its_images_in_another_folder(tmp_path):
         restore(best, str(tmp_path / "moved"))
 
 
-def test_images_without_labels_in_arrays(tmp_path):
+def test_images_without_labels_in_arrays(caplog):
+    caplog.set_level("INFO")
     images = ImageDataModule.from_arrays(blobs(30), blobs(5, seed=1)).images
     assert not images.labelled and images.class_name(0) == "unlabelled"
+    assert caplog.text.count("left out") == 1

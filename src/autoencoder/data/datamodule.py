@@ -1,5 +1,6 @@
 """ImageDataModule: data sets in MNIST's format, and images at hand as arrays, in memory."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -7,11 +8,13 @@ from typing import Annotated
 from pydantic import Field
 
 from autoencoder.data.base import DataModule
-from autoencoder.data.images import VAL_SIZE, Array, ImageSet, check_arrays, split_images
+from autoencoder.data.images import NO_CLASSES, VAL_SIZE, Array, ImageSet, check_arrays, split_images
 from autoencoder.data.sources import TITLES, idx_folder, load_images
 from autoencoder.errors import InputError
 from autoencoder.limits import Count, Seed, Text, checked
 from autoencoder.paths import absolute
+
+log = logging.getLogger(__name__)
 
 MNIST_5K_VAL_SIZE = 500
 
@@ -96,6 +99,8 @@ class ImageDataModule(DataModule):
         Raises: ValueError for arrays of another type or shape, or whose sizes do not match.
         """
         datamodule = cls(batch_size=batch_size, val_size=val_size, seed=seed)
+        if train_labels is None:
+            log.info(NO_CLASSES, name)
         loaded = check_arrays(name, train_images, train_labels, test_images, test_labels)
         datamodule._images = split_images(loaded, val_size, labelled=train_labels is not None)
         return datamodule

@@ -16,7 +16,7 @@ from torch import Tensor
 from autoencoder.data.decoding import Header
 from autoencoder.data.folder import SHOWN, find_images
 from autoencoder.data.folder_split import split_folder
-from autoencoder.data.images import AnySplit, ImageSet, Split
+from autoencoder.data.images import NO_CLASSES, AnySplit, ImageSet, Split
 from autoencoder.data.pixels import eval_batch_size
 from autoencoder.data.streaming import MOST_WORKERS, ImageFiles, StreamedSplit
 from autoencoder.errors import InputError
@@ -76,7 +76,7 @@ def load_folder(
         return StreamedSplit(files, kept[chosen], checksums[chosen], shape, labels[places])
 
     if not found.class_names:
-        log.info("%s: no classes, so errors of each class, nearest neighbours and probes are left out", root)
+        log.info(NO_CLASSES, root)
     splits = [found.splits[index] for index in kept]
     fingerprint = crc32(repr((shape, found.class_names, labels.tolist(), splits)).encode(), crc32(checksums.data))
     train, val, test = map(part, parts)

@@ -17,6 +17,7 @@ from autoencoder.errors import InputError
 
 SPLIT_SEED = 55_000  # for the split only, so that runs with different seeds have the same split
 VAL_SIZE, VAL_SHARE = 5_000, 9  # the default: a ninth of the training images, at most 5,000
+NO_CLASSES = "%s: no classes, so errors of each class, nearest neighbours and probes are left out"  # in the log
 
 Array = Tensor | np.ndarray
 SplitName = Literal["train", "val", "test"]
