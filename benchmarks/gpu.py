@@ -49,7 +49,7 @@ def bare(datamodule: ImageDataModule, device: torch.device) -> float:
     for batch in torch.randperm(len(split), device=device).split(datamodule.batch_size):
         inputs = split.images(batch)
         optimizer.zero_grad()
-        mse_loss(module.network(inputs), inputs).backward()
+        mse_loss(module(inputs), inputs).backward()
         optimizer.step()
     if device.type == "cuda":
         torch.cuda.synchronize()

@@ -4,6 +4,7 @@ import argparse
 import itertools
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.functional import mse_loss
 from autoencoder import AutoencoderModule, ImageDataModule
 from autoencoder.data.batches import EpochOrder, ImageBatches
 from autoencoder.data.images import Split
+from autoencoder.models.networks.mlp import MLP
 from autoencoder.optim.optimizers import muon
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +29,7 @@ AXES = {
 
 def epoch_seconds(data: ImageDataModule, batch: int, latent_dim: int, width: int, images: int) -> float:
     """Seconds of an epoch with the default optimiser, from at most `STEPS` of its steps; its order is dealt in full."""
-    module = AutoencoderModule(latent_dim=latent_dim, hidden_dims=[128 * width, 64 * width])
+    module = AutoencoderModule(latent_dim=latent_dim, network=partial(MLP, hidden_dims=[128 * width, 64 * width]))
     optimizer = muon(module)
     count = len(data.images.train)
     pixels = data.images.train.pixels.repeat(-(-images // count), 1, 1, 1)[:images]
@@ -40,7 +42,7 @@ def epoch_seconds(data: ImageDataModule, batch: int, latent_dim: int, width: int
     start = time.perf_counter()
     for inputs, _ in itertools.chain([first], itertools.islice(iterator, steps - 1)):
         optimizer.zero_grad()
-        mse_loss(module.network(inputs), inputs).backward()
+        mse_loss(module(inputs), inputs).backward()
         optimizer.step()
     return dealt + (time.perf_counter() - start) / steps * len(batches)
 

@@ -36,6 +36,7 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 from autoencoder import AutoencoderModule, ImageDataModule
 from autoencoder.cli.noise import silence_known_noise
 from autoencoder.cli.process import imports_done, short_process
+from autoencoder.models.reconstructor import Reconstructor
 from autoencoder.optim.optimizers import adam, muon
 from autoencoder.optim.schedulers import constant
 
@@ -104,7 +105,7 @@ def fit_seconds(datamodule: ImageDataModule, make_optimizer: MakeOptimizer) -> f
 def bare_seconds(datamodule: ImageDataModule, make_optimizer: MakeOptimizer) -> float:
     """An epoch of the same batches, network and optimiser in a plain loop."""
     module = AutoencoderModule()
-    network, optimizer = module.network, make_optimizer(module)
+    network, optimizer = Reconstructor(module.network, module.bottleneck), make_optimizer(module)
     start = time.perf_counter()
     for images, _ in datamodule.train_dataloader():
         optimizer.zero_grad()
@@ -123,7 +124,7 @@ def plain_seconds(datamodule: ImageDataModule) -> float:
     for _ in range(count):
         images, _ = next(batches)
         optimizer.zero_grad()
-        mse_loss(module.network(images), images).backward()
+        mse_loss(module(images), images).backward()
         optimizer.step()
     return (time.perf_counter() - start) * len(dataset) / (count * 128)
 
@@ -146,7 +147,7 @@ def validation_seconds(datamodule: ImageDataModule) -> float:
     start = time.perf_counter()
     with torch.inference_mode():
         for (images, _), _ in zip(datamodule.images.train.batches(), range(5), strict=False):
-            module.val_error.update(module.network(images), images)
+            module.val_error.update(module(images), images)
     return time.perf_counter() - start
 
 

@@ -17,6 +17,7 @@ def evaluate(
     ckpt_path: Text,
     device: Device,
     data_dir: Text | None,
+    allow_packages: list[Text],
     metrics: list[MetricName] | None,
     figures: bool,
     projection: Projection,
@@ -44,7 +45,7 @@ def evaluate(
         from autoencoder.evaluation.projection import check_projection
 
         check_projection(projection)  # before minutes of work, not after
-    module, datamodule = restore(ckpt_path, data_dir)
+    module, datamodule = restore(ckpt_path, data_dir, allow_packages)
     results: dict[str, Any] = describe_model(module, datamodule) | {"ckpt_path": str(absolute(ckpt_path))}
     results["device"] = device_name(chosen)
     outputs = Outputs(module, datamodule.images.to(chosen))

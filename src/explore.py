@@ -17,6 +17,7 @@ def explore(
     ckpt_path: Text,
     device: Device,
     data_dir: Text | None,
+    allow_packages: list[Text],
     output: Text | None,
     precision: Precision,
     paths: dict[str, str],
@@ -42,7 +43,7 @@ def explore(
     run = RunFolder.of_checkpoint(ckpt_path) or RunFolder(absolute(ckpt_path).parent)
     # A sweep may write several pages of one run, for instance by precision: each goes to its job's own folder.
     page = absolute(output or (folder if in_sweep() else run).explorer)
-    module, datamodule = restore(ckpt_path, data_dir)
+    module, datamodule = restore(ckpt_path, data_dir, allow_packages)
     check_output(page)  # before minutes of work, not after
     outputs = Outputs(module, datamodule.images.to(chosen))
     metrics = run.read_metrics() if run.best == absolute(ckpt_path) and history_of(ckpt_path) else None

@@ -47,6 +47,7 @@ def train(
     from lightning.pytorch.callbacks import LambdaCallback
     from lightning.pytorch.loggers import Logger
 
+    from autoencoder.callbacks.added_checkpoints import check_added_checkpoints
     from autoencoder.callbacks.checkpoints import WholeFiles
     from autoencoder.callbacks.endings import noted_if_it_ends_early, why_it_ended
     from autoencoder.callbacks.final_weights import keep_final
@@ -57,10 +58,11 @@ def train(
     from autoencoder.callbacks.views import Views
     from autoencoder.cli.config_check import with_image_shape
     from autoencoder.cli.noise import silence_known_noise
-    from autoencoder.cli.slurm import settle_slurm, slurm_plugins
-    from autoencoder.cli.trainer_check import of_kind
+    from autoencoder.cli.slurm import check_starts_anew, settle_slurm, slurm_plugins
+    from autoencoder.cli.trainer_check import check_bases, of_kind
     from autoencoder.evaluation.evaluate import evaluate
     from autoencoder.evaluation.outputs import Outputs
+    from autoencoder.models.reconstructor import Reconstructor
     from autoencoder.optim.threads import advise_on_threads
     from autoencoder.runs.checkpoints import load_best
     from autoencoder.runs.folder import write_metrics
@@ -72,6 +74,8 @@ def train(
     imports_done()
     silence_known_noise()
     settle_slurm(trainer)
+    if not start.goes_on:
+        check_starts_anew(trainer.get("default_root_dir"))
     build = partial(instantiate, _convert_="all")
     seed_everything(seed, verbose=False)
     if trainer.get("accelerator") == "cpu":  # Lightning sets "1", with which Adam looks for a GPU driver in every step
@@ -82,10 +86,6 @@ def train(
     datamodule = build(data_of_run(former, data) if former else data)
     datamodule.setup()  # before the model, which needs the images' shape
     model = with_image_shape(model, datamodule.image_shape)
-    if explorer:
-        from autoencoder.explorer.page import check_explorable
-
-        check_explorable(datamodule.image_shape)
     module = build(model, optimizer=build(optimizer), scheduler=build(scheduler))
     recorder = LambdaCallback(on_fit_start=lambda *_: start.record(former.get("global_step", 0)))
     clock, stop = FitClock(), StopBetweenSteps()
@@ -93,6 +93,7 @@ def train(
     looking, loggers = (
         {name: build(part) for name, part in parts.items() if part} for parts in (callbacks, going_on_with)
     )
+    check_bases(looking, trainer)
     if views:
         looking["views"] = Views(build(views))
     plugins = trainer.get("plugins") or []
@@ -104,6 +105,7 @@ def train(
         plugins=[WholeFiles(), *slurm_plugins(plugins), *plugins],
     )
     check_processes(fitter, in_sweep())
+    check_added_checkpoints(looking, fitter, folder)
     begun = folder.record.exists()  # if not resuming: an earlier run was killed before its first checkpoint
     log_lengths: dict[str, int] | None = {} if begun else None
     if start.goes_on:
@@ -116,7 +118,8 @@ def train(
     if fitter.is_global_zero and log_lengths is not None:
         cut_logs(fitter.loggers, folder.path, log_lengths)
 
-    advise_on_threads(fitter, module.network, module.image_shape, datamodule.batch_size)
+    network = Reconstructor(module.network, module.bottleneck)
+    advise_on_threads(fitter, network, module.image_shape, datamodule.batch_size)
     with stop.listen(), noted_if_it_ends_early(folder, fitter, datamodule, seed):
         fitter.fit(module, datamodule, ckpt_path=folder.last if start.goes_on else None, weights_only=True)
         reason = why_it_ended(fitter)

@@ -100,13 +100,21 @@ def test_defaults_of_signature_and_config_agree(tmp_path):
     from importlib import import_module
 
     settings = composed(tmp_path)
-    for group in ("model", "data", "optimizer", "scheduler"):
-        module, _, name = settings[group]["_target_"].rpartition(".")
+    parts = {name: settings[name] for name in ("model", "data", "optimizer", "scheduler")}
+    for file in FILES:
+        if file.parent.parent.name == "model":
+            choice = f"{file.parent.as_posix()}={file.name}"
+            parts[choice] = composed(tmp_path, choice)["model"][file.parent.name]
+    for group, part in parts.items():
+        module, _, name = part["_target_"].rpartition(".")
         parameters = inspect.signature(getattr(import_module(module), name)).parameters
-        for key, value in settings[group].items():
-            if key in parameters and key != "data_dir":
+        for key, value in part.items():
+            if key in parameters and key != "data_dir" and not isinstance(value, dict):
                 default = parameters[key].default
                 assert (list(default) if isinstance(default, tuple) else default) == value, f"{group}.{key}"
+    made = AutoencoderModule().hparams
+    for name in ("network", "bottleneck", "corruption", "loss"):
+        assert made[name] | {"_partial_": True} == settings["model"][name]
 
 
 def test_the_evaluation_config_composes(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from conftest import QUICK, read_metrics, refuse_here, run_evaluate, run_train
 
 import evaluate
-from autoencoder.evaluation.evaluate import QUICK as QUICK_METRICS
+from autoencoder.evaluation.evaluate import SCORES
 from autoencoder.metrics import METRICS
 from autoencoder.pictures.save import FIGURES
 
@@ -16,7 +16,7 @@ LATENTS = [name for name, metric in METRICS.items() if metric.group == "latents"
 RUN_METRICS = (
     "train/mse",
     "val/mse",
-    *(f"{prefix}{name}" for prefix in ("test/", "pca/test_") for name in QUICK_METRICS),
+    *(f"{prefix}{name}" for prefix in ("test/", "pca/test_") for name in SCORES),
 )
 
 
@@ -65,7 +65,12 @@ def test_a_shorter_list_measures_less(run, tmp_path):
 
 
 def test_a_moved_run_of_other_sizes_still_evaluates_from_another_folder(tmp_path, monkeypatch):
-    sizes = ("model.latent_dim=3", "model.hidden_dims=[20]", "model.activation=tanh", "data.val_size=100")
+    sizes = (
+        "model.latent_dim=3",
+        "model.network.hidden_dims=[20]",
+        "model.network.activation=tanh",
+        "data.val_size=100",
+    )
     trained = run_train(tmp_path / "run", *QUICK, *sizes)
     shutil.move(tmp_path / "run", tmp_path / "moved")
     (tmp_path / "elsewhere").mkdir()

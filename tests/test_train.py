@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import train
 from autoencoder import AutoencoderModule
-from autoencoder.evaluation.evaluate import QUICK as MEASURED
+from autoencoder.evaluation.evaluate import SCORES as MEASURED
 from autoencoder.pictures.save import FIGURES
 
 METRICS = {
@@ -118,12 +118,14 @@ def test_checkpoints_load_in_a_bare_python_from_any_folder(run, tmp_path):
 
 def test_a_checkpoint_round_trip_keeps_the_model(run):
     path = run / "checkpoints" / "best.ckpt"
-    module = AutoencoderModule.load_from_checkpoint(path)
+    module, models = AutoencoderModule.load_from_checkpoint(path), "autoencoder.models"
     assert dict(module.hparams) == {
         "latent_dim": 8,
-        "hidden_dims": [128, 64],
-        "activation": "relu",
         "image_shape": [1, 28, 28],
+        "network": {"_target_": f"{models}.networks.mlp.MLP", "hidden_dims": [128, 64], "activation": "relu"},
+        "bottleneck": {"_target_": f"{models}.bottlenecks.identity.Identity"},
+        "corruption": {"_target_": f"{models}.corruptions.NoCorruption"},
+        "loss": {"_target_": f"{models}.losses.MSE"},
     }
     assert_same_weights(module.state_dict(), weights(run, "best"))
 

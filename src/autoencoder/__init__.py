@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from autoencoder.data.datamodule import ImageDataModule as ImageDataModule
     from autoencoder.models.module import AutoencoderModule as AutoencoderModule
+    from autoencoder.runs.checkpoints import load as load
 
 _HOMES = {
     "AutoencoderModule": "autoencoder.models.module",
     "ImageDataModule": "autoencoder.data.datamodule",
+    "load": "autoencoder.runs.checkpoints",
 }
 __all__ = list(_HOMES)
 

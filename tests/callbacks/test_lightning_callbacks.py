@@ -4,6 +4,7 @@ import pytest
 import torch
 from conftest import call, read_metrics, run_train
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import OnExceptionCheckpoint
 
 import train
 from autoencoder.runs.history import read_history
@@ -115,6 +116,10 @@ def test_a_run_that_ends_as_planned_gives_no_reason(tmp_path, capfd):
             f"{ADDED}ModelPruning +callbacks.added.pruning_fn=l1_unstructured",
             "checkpoints lose its masks: leave it out",
         ),
+        (
+            f"{ADDED}OnExceptionCheckpoint +callbacks.added.dirpath=.",
+            "starts a new run from the file that another run has left in its dirpath: leave it out",
+        ),
         (f"{ADDED}RichProgressBar", "set trainer.enable_progress_bar=true callbacks.progress=null"),
         ("trainer.enable_progress_bar=true", "leave out the other with callbacks.progress=null"),
         (
@@ -128,6 +133,56 @@ def test_a_run_that_ends_as_planned_gives_no_reason(tmp_path, capfd):
 def test_what_a_callback_cannot_do_is_said_in_one_line(tmp_path, capfd, overrides, message):
     line = refusal(capfd, tmp_path, *overrides.split())
     assert line.startswith("error: ") and message in line
+
+
+class Rescue(OnExceptionCheckpoint):
+    """One's own kind of it."""
+
+
+def test_a_subclass_of_what_is_refused_is_refused_too(tmp_path, capfd):
+    rescue = f"{{_target_: test_lightning_callbacks.Rescue, dirpath: {tmp_path}}}"
+    line = refusal(capfd, tmp_path / "run", f"+callbacks.rescue={rescue}")
+    assert line.startswith("error: callbacks.rescue: OnExceptionCheckpoint starts a new run from the file")
+    assert not (tmp_path / "run").exists()
+
+
+OWN = "'${paths.output_dir}/checkpoints'"
+
+
+@pytest.mark.parametrize(
+    ("settings", "logger", "setting", "file"),
+    [
+        (f"dirpath: {OWN}, filename: best", "tensorboard", "filename", "best.ckpt"),
+        (f"dirpath: {OWN}, filename: last", "tensorboard", "filename", "last.ckpt"),
+        ("dirpath: '${paths.output_dir}', filename: checkpoints/best", "tensorboard", "filename", "best.ckpt"),
+        ("dirpath: '${paths.output_dir}/link', filename: best", "tensorboard", "filename", "best.ckpt"),
+        ("filename: best", "", "filename", "best.ckpt"),  # without a logger, Lightning's own folder is the run's
+        (f"dirpath: {OWN}, save_last: true", "tensorboard", "save_last", "last.ckpt"),
+        (f"dirpath: {OWN}, save_last: link", "tensorboard", "save_last", "last.ckpt"),
+    ],
+)
+def test_a_runs_own_checkpoints_are_written_by_itself_alone(tmp_path, capfd, settings, logger, setting, file):
+    (tmp_path / "link").symlink_to(tmp_path / "checkpoints")
+    added = f"+callbacks.added={{_target_: lightning.pytorch.callbacks.ModelCheckpoint, {settings}}}"
+    line = refusal(capfd, tmp_path, added, "+callbacks.added.every_n_train_steps=4", f"logger=[{logger}]")
+    assert line.startswith(f"error: callbacks.added.{setting} would overwrite {tmp_path}/checkpoints/{file}, ")
+    assert line.endswith("or set another dirpath") and not (tmp_path / ".hydra").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "files"),
+    [
+        (f"dirpath: {OWN}, filename: mine", ["checkpoints/mine.ckpt"]),
+        (
+            "filename: best, save_last: true",
+            ["tensorboard/checkpoints/best.ckpt", "tensorboard/checkpoints/last.ckpt"],
+        ),
+    ],
+)
+def test_checkpoints_beside_a_runs_own_are_written(tmp_path, settings, files):
+    added = f"+callbacks.added={{_target_: lightning.pytorch.callbacks.ModelCheckpoint, {settings}}}"
+    run_train(tmp_path, *TINY, added, "+callbacks.added.every_n_train_steps=4")
+    assert all((tmp_path / file).is_file() for file in [*files, "checkpoints/best.ckpt", "checkpoints/last.ckpt"])
 
 
 def test_what_lightning_refuses_is_in_the_log_with_its_traceback(tmp_path, capfd):

@@ -25,7 +25,7 @@ from autoencoder.callbacks import stopping
 from autoencoder.data import sources
 from autoencoder.runs.history import read_history
 
-STUDY = ("experiment=quick", "trainer.max_epochs=3", "model.latent_dim=4", "model.hidden_dims=[16]")
+STUDY = ("experiment=quick", "trainer.max_epochs=3", "model.latent_dim=4", "model.network.hidden_dims=[16]")
 # Views that say nothing of the training; the run's own files, curves and best are what counts here.
 LIGHT = (
     *("callbacks=light", "views=none"),
@@ -344,6 +344,13 @@ def test_a_run_that_cannot_be_resumed_is_one_line(arguments, said, caplog):
     assert stopped.value.code == 1 and said in caplog.text
 
 
+def test_a_run_whose_overrides_refer_to_other_settings_can_be_resumed(tmp_path):
+    refers = ("seed=${model.latent_dim}", "hydra.job.name=width_${model.latent_dim}")
+    run_train(tmp_path, *STUDY, "callbacks=light", "logger=[]", "trainer.max_epochs=1", *refers)
+    call(train.train, f"resume={tmp_path}", "trainer.max_epochs=2")
+    assert (read_metrics(tmp_path)["epochs"], read_metrics(tmp_path)["seed"]) == (2, 4)
+
+
 @pytest.mark.parametrize("script", [evaluate.evaluate, explore.explore])
 @pytest.mark.parametrize("arguments", [("ckpt_path=nowhere.ckpt",), (), ("ckpt_path=x.ckpt", "figures=maybe")])
 def test_another_refused_command_leaves_no_folder_either(script, arguments, tmp_path):
@@ -440,6 +447,9 @@ def test_a_run_stopped_while_it_is_measured_goes_on_with_measuring(tmp_path, who
             ("trainer.num_sanity_val_steps=2", "+trainer.reload_dataloaders_every_n_epochs=1"), marks=pytest.mark.slow
         ),
         ("trainer.precision=64-true",),
+        ("model=vae", "model.bottleneck.warmup=0.7"),
+        pytest.param(("model/corruption=masking", "model/loss=bce", "model/bottleneck=sparse"), marks=pytest.mark.slow),
+        pytest.param(("model=vq", "model.bottleneck.groups=2"), marks=pytest.mark.slow),
         pytest.param(
             ("trainer.precision=bf16-mixed", "optimizer=adam", "+trainer.gradient_clip_val=0.1"), marks=pytest.mark.slow
         ),

@@ -24,9 +24,9 @@ TRAIN, EVALUATE = "src/train.py", "src/evaluate.py"
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.latent_dimension=3", "unknown key 'model.latent_dimension': allowed keys are activation,"),
+        ("model.latent_dimension=3", "unknown key 'model.latent_dimension': allowed keys are bottleneck,"),
         ("modle.latent_dim=3", "unknown key 'modle'"),
-        ("++model.latent_dimension=3", "unknown key 'model.latent_dimension': allowed keys are activation,"),
+        ("++model.latent_dimension=3", "unknown key 'model.latent_dimension': allowed keys are bottleneck,"),
         ("++epochs=3", "unknown key 'epochs': allowed keys are callbacks, ckpt_path,"),
         ("++trainer.epochs=3", "unknown key 'trainer.epochs': allowed keys are accelerator,"),
         ("++optimizer.learning_rate=3", "unknown key 'optimizer.learning_rate'"),
@@ -37,9 +37,12 @@ TRAIN, EVALUATE = "src/train.py", "src/evaluate.py"
         ("model.latent_dim=many", "model.latent_dim must be a valid integer, got 'many'"),
         ("model.latent_dim='32'", "model.latent_dim must be a valid integer, got '32'"),
         ("++model.latent_dim=2.5", "model.latent_dim must be a valid integer, got 2.5"),
-        ("model.hidden_dims=[128,0]", "model.hidden_dims must be greater than 0, got [128, 0]"),
-        ("model.hidden_dims=128", "model.hidden_dims must be"),
-        ("model.activation=swish", "model.activation must be 'relu', 'gelu', 'leaky_relu' or 'tanh', got 'swish'"),
+        ("model.network.hidden_dims=[128,0]", "model.network.hidden_dims must be greater than 0, got [128, 0]"),
+        ("model.network.hidden_dims=128", "model.network.hidden_dims must be"),
+        (
+            "model.network.activation=swish",
+            "model.network.activation must be 'relu', 'gelu', 'leaky_relu' or 'tanh', got 'swish'",
+        ),
         ("data.batch_size=-1", "data.batch_size must be greater than 0, got -1"),
         ("data.val_size=60000", "data.val_size must be less than 60000, got 60000"),
         ("data.dataset=cifar", f"data.dataset must be {SETS[0]}, "),
@@ -84,8 +87,8 @@ def test_a_mistake_in_the_command(override, message, tmp_path):
         ("logger=[tensorboard,cvs]", "'logger/cvs': logger takes csv, mlflow, tensorboard, wandb"),
         ("logger=tensorbord", "; did you mean logger=tensorboard?"),
         ("model._target_=autoencoder.AutoencoderModul", "; did you mean autoencoder.AutoencoderModule?"),
-        ("model.hidden_dims=256", "model.hidden_dims must be a list: [256], got 256"),
-        ("model.image_shape=28", "model.image_shape must be a list: [28], got 28"),
+        ("model.network.hidden_dims=256", "model.network.hidden_dims must be a list: [256], got 256"),
+        ("+model.image_shape=28", "model.image_shape must be a list: [28], got 28"),
         ("model.latent_dim=[3]", "must be a valid integer, got [3]: one value, without brackets"),
         ("figures=1", "figures must be a valid boolean, got 1: write true or false"),
         ("seed=99999999999", "seed must be less than or equal to 4294967295, got 99999999999"),
@@ -109,11 +112,22 @@ def test_a_mistake_in_the_command(override, message, tmp_path):
         ("+callbacks.mine.path=x", "callbacks.mine has no _target_, the class to build"),
         ("+callbacks.stop._target_=no_such_package.Stop", "(ModuleNotFoundError: No module named 'no_such_package')"),
         ("+callbacks.stop._target_=Stop", "write it as MODULE.NAME"),
+        (
+            "callbacks.progress=null callbacks.progress.rate=3",
+            "callbacks.progress is null in this run: leave it out, or add the part anew, "
+            "'callbacks.progress={_target_: CLASS, rate: VALUE}'",
+        ),
+        ("views.traversals=null views.traversals._target_=x", "anew, 'views.traversals={_target_: CLASS}'"),
+        ("views=none views.samples.n=3", "views is empty in this run: add a part, +views.samples._target_=CLASS"),
+        ("logger=[] logger.csv.name=x", "logger is empty in this run: add a part, +logger.NAME._target_=CLASS"),
+        ("seed.first=3", "seed is a single value, not a group of settings"),
+        ("model.activation.name=relu", "model.activation is a single value, not a group of settings"),
         ("model._target_=3", "model._target_ must be the name of a class or function, MODULE.NAME, got 3"),
     ],
 )
 def test_a_mistake_is_answered_with_what_was_meant(override, message, tmp_path, capfd):
-    assert message in refuse_here(train.train, capfd, override, f"paths.log_dir={tmp_path}")
+    words = [override] if " = " in override else override.split()
+    assert message in refuse_here(train.train, capfd, *words, f"paths.log_dir={tmp_path}")
 
 
 @pytest.mark.parametrize(
@@ -150,8 +164,8 @@ def test_a_checkpoint_that_is_not_there(tmp_path):
             "logs/train/latest",
             "'logs/train/latest' is not a setting: write KEY=VALUE, such as ckpt_path=",
         ),
-        ("+trainer=gpu", "unknown key 'trainer': allowed keys are ckpt_path"),
-        ("+logger=csv", "unknown key 'logger': allowed keys are ckpt_path"),
+        ("+trainer=gpu", "unknown key 'trainer': allowed keys are allow_packages, ckpt_path"),
+        ("+logger=csv", "unknown key 'logger': allowed keys are allow_packages, ckpt_path"),
         ("+sweep=seeds", "sweep=seeds starts several runs: add -m, or leave it out"),
         ("hydra.job.chdir=true", "hydra.job.chdir=true would change what your paths mean"),
         ("data=mnist_5k", "; data is a setting of train.py; here it comes from the checkpoint"),
@@ -254,7 +268,10 @@ def test_a_class_of_ones_own_that_cannot_be_imported(content, message, tmp_path)
         ("trainer.devices=[7]", "error: trainer: `devices` selected with `CPUAccelerator` should be an int > 0"),
         ("+callbacks.mine._target_=math.sqrt", "sqrt cannot be built: TypeError"),
         ("model.latent_dim=1000000000", "weights needs 1,536 GB to train, and this machine has"),
-        ("model.hidden_dims=[1000000,1000000]", "set a smaller model.latent_dim or smaller model.hidden_dims"),
+        (
+            "model.network.hidden_dims=[1000000,1000000]",
+            "set a smaller model.latent_dim or smaller model.network.hidden_dims",
+        ),
     ],
 )
 def test_settings_that_only_their_library_knows_to_be_wrong(override, message, tmp_path, capfd):

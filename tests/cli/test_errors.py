@@ -61,6 +61,7 @@ def test_ctrl_c_is_one_line_and_130(action, tmp_path):
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_another_signal_before_training_is_one_line_and_its_code(name, tmp_path):
     code = SCRIPT.replace("SIGINT", name).format(action="imports_done(); press()")
+    code = f"import signal; signal.signal(signal.{name}, signal.SIG_DFL)\n{code}"  # nohup ignores SIGHUP
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, encoding="utf-8")
     assert (ended.returncode, ended.stdout, ended.stderr) == (128 + signal.Signals[name], "", f"stopped by {name}\n")

@@ -8,14 +8,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import QUICK, ROOT, call, command, read_metrics, run_train
+from omegaconf import OmegaConf
 from test_train import assert_same_weights, weights
 
 import train
-from autoencoder.cli.parallel import JobCommand, make_slots
+from autoencoder.cli.parallel import JobCommand, commands_of, make_slots
 from autoencoder.errors import InputError
 from autoencoder.runs.jobs import find_jobs
 
@@ -74,6 +76,27 @@ def test_the_users_own_number_of_threads_is_kept(monkeypatch):
 def test_no_jobs_or_threads_are_refused(settings):
     with pytest.raises(InputError, match="must be at least 1, got 0"):
         make_slots([job()], *settings)
+
+
+def test_each_job_resolves_the_overrides_that_refer_to_its_settings(tmp_path):
+    refers, searched = "hydra.job.name=width_${model.latent_dim}", "hydra.launcher.n_jobs=2"
+    config = {
+        "model": {"latent_dim": 32},
+        "hydra": {
+            "overrides": {"hydra": [refers, searched]},
+            "runtime": {"config_sources": []},
+            "sweep": {"dir": str(tmp_path), "subdir": "7"},
+            "job": {"name": "width_${model.latent_dim}", "num": None, "id": None},
+        },
+    }
+
+    def compose(sweep, job):
+        return OmegaConf.merge(sweep, OmegaConf.from_dotlist(job))
+
+    loader = SimpleNamespace(load_sweep_config=compose)
+    (job,) = commands_of(loader, OmegaConf.create(config), wait_until, [["model.latent_dim=4"]], 3)
+    assert refers in job.arguments and searched not in job.arguments and "hydra.job.num=3" in job.arguments
+    assert job.log == tmp_path / "7" / "width_4.log"
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ def test_a_run_into_an_oddly_named_folder_is_measured_from_there(tmp_path):
     """Spaces, umlauts, quotes, commas and signs of Hydra's own, in the folder of the run and of the evaluation."""
     folder = tmp_path / "grün, it's a=b (1) #2 [3] & 日本"
     words = shlex.split(assignment("hydra.run.dir", str(folder)))
-    settings = ("experiment=quick", "trainer.max_epochs=1", "model.latent_dim=2", "model.hidden_dims=[8]")
+    settings = ("experiment=quick", "trainer.max_epochs=1", "model.latent_dim=2", "model.network.hidden_dims=[8]")
     call(train.train, *settings, "explorer=true", *words)
     (folder / "explorer.html").unlink()
     checkpoint = shlex.split(assignment("ckpt_path", str(folder / "checkpoints" / "best.ckpt")))

@@ -22,7 +22,7 @@ from autoencoder.runs.jobs import find_jobs, is_sweep, read_plan, read_settings
 from autoencoder.runs.trials import JOURNAL, PRUNED, SearchStudy
 
 LIGHT = (*QUICK, "callbacks=light", "views=none", "logger=[]", "+trainer.limit_train_batches=5")
-GIVEN = ("search=lr_and_size", *LIGHT, "data.batch_size=64", "model.hidden_dims=[16]")
+GIVEN = ("search=lr_and_size", *LIGHT, "data.batch_size=64", "model.network.hidden_dims=[16]")
 TWO = "optimizer.lr=choice(0.000001,0.02)"
 
 

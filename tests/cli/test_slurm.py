@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 import train
 from autoencoder.callbacks.stopping import StopBetweenSteps, Stopped
 from autoencoder.cli.errors import explain
-from autoencoder.cli.slurm import settle_slurm, slurm_plugins
+from autoencoder.cli.slurm import check_starts_anew, settle_slurm, slurm_plugins
 from autoencoder.cli.slurm_jobs import submit, submitted_jobs
 from autoencoder.errors import InputError
 
@@ -77,6 +77,18 @@ def test_lightning_does_not_requeue_by_itself(environment):
         environment.setenv(f"SLURM_{variable}", value)
     assert [plugin.auto_requeue for plugin in slurm_plugins([])] == [False]
     assert slurm_plugins([LightningEnvironment()]) == []
+
+
+def test_a_new_run_starts_from_no_checkpoint_of_lightnings_own(environment, tmp_path, capfd):
+    (tmp_path / "hpc_ckpt_1.ckpt").touch()
+    check_starts_anew(str(tmp_path))  # without srun, Lightning ignores the file
+    variables = {"STEP_ID": "0", "NTASKS": "1", "JOB_NAME": "train", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
+    for variable, value in variables.items():
+        environment.setenv(f"SLURM_{variable}", value)
+    overrides = (*QUICK, f"trainer.default_root_dir={tmp_path}", f"hydra.run.dir={tmp_path / 'run'}")
+    said = refuse_here(train.train, capfd, *overrides)
+    assert f"has {tmp_path}/hpc_ckpt_1.ckpt, from which Lightning would restore the new run" in said
+    assert not (tmp_path / "run").exists()
 
 
 def make_program(folder: Path, name: str, lines: str) -> None:

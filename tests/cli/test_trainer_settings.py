@@ -231,6 +231,8 @@ def test_fit_seconds_count_all_sessions(tmp_path):
         ("+trainer.callbacks=null", "trainer.callbacks: callbacks is a separate group here"),
         ("+trainer.logger=true", "trainer.logger: logger is a separate group"),
         ("+trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches must be greater than 0, got 0"),
+        ("+trainer.limit_test_batches=1", "trainer.limit_test_batches would have no effect, since a run measures all"),
+        ("+trainer.limit_predict_batches=0.5", "trainer.limit_predict_batches would have no effect"),
         ("+trainer.enable_checkpointing=false", "also leave out the callback with callbacks.checkpoints=null"),
     ],
 )

@@ -254,7 +254,12 @@ def test_settings_stay_as_they_were_given_where_the_fallback_is_used(tmp_path, m
 def test_another_set_in_mnists_format_is_settings_alone(tmp_path):
     """Trained, evaluated and resumed under its own name, title and classes."""
     write_dataset(tmp_path / "data" / "KMNIST" / "raw")
-    settings = ("data=kmnist", f"data.data_dir={tmp_path}/data", "trainer.max_epochs=1", "model.hidden_dims=[8]")
+    settings = (
+        "data=kmnist",
+        f"data.data_dir={tmp_path}/data",
+        "trainer.max_epochs=1",
+        "model.network.hidden_dims=[8]",
+    )
     run = tmp_path / "run"
     assert run_train(run, *settings)["dataset"] == "kmnist"
     again = run_evaluate(tmp_path / "again", f"ckpt_path={run}/checkpoints/best.ckpt", "metrics=[mse]")

@@ -59,7 +59,13 @@ LEFT_OUT = {
     "one_of_each": {"knn", "probe", "latents"},
 }
 FAST = ("one_of_each",)
-SETTINGS = ("trainer.max_epochs=1", "model.latent_dim=4", "model.hidden_dims=[8]", "figures=true", "explorer=true")
+SETTINGS = (
+    "trainer.max_epochs=1",
+    "model.latent_dim=4",
+    "model.network.hidden_dims=[8]",
+    "figures=true",
+    "explorer=true",
+)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +131,7 @@ def test_without_validation_images_a_probe_that_would_learn_one_class_is_left_ou
 @pytest.mark.parametrize("shape", ["[1,32,32]", "[3,28,28]"])
 def test_a_shape_other_than_the_datas_is_one_line(shape, tmp_path, capfd):
     with pytest.raises(SystemExit, match="1"):
-        run_train(tmp_path, "experiment=quick", f"model.image_shape={shape}")
+        run_train(tmp_path, "experiment=quick", f"+model.image_shape={shape}")
     [line] = capfd.readouterr().out.splitlines()
     assert line.startswith(f"error: model.image_shape is {shape.replace(',', ', ')}, but the images are [1, 28, 28]")
     assert not (tmp_path / "checkpoints").exists()
@@ -133,4 +139,4 @@ def test_a_shape_other_than_the_datas_is_one_line(shape, tmp_path, capfd):
 
 def test_the_shape_of_the_data_may_be_given(tmp_path):
     settings = ("experiment=quick", "trainer.max_epochs=1", "+trainer.limit_train_batches=10")
-    assert run_train(tmp_path, *settings, "model.image_shape=[1,28,28]")["epochs"] == 1
+    assert run_train(tmp_path, *settings, "+model.image_shape=[1,28,28]")["epochs"] == 1

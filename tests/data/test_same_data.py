@@ -13,7 +13,7 @@ import train
 from autoencoder.data import sources
 from autoencoder.runs.checkpoints import history_of
 
-SETTINGS = ("trainer.max_epochs=1", "model.latent_dim=2", "model.hidden_dims=[8]")
+SETTINGS = ("trainer.max_epochs=1", "model.latent_dim=2", "model.network.hidden_dims=[8]")
 
 
 @pytest.fixture(scope="module")

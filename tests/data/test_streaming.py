@@ -19,7 +19,7 @@ from autoencoder.errors import InputError
 
 STREAMED = {"memory_limit": 0.0, "workers": 2}
 RUN = (
-    *("experiment=quick", "data=folder", "data.batch_size=8", "model.latent_dim=2", "model.hidden_dims=[16]"),
+    *("experiment=quick", "data=folder", "data.batch_size=8", "model.latent_dim=2", "model.network.hidden_dims=[16]"),
     *("callbacks=light", "views=none", "trainer.max_epochs=3"),
 )
 STREAM = ("data.memory_limit=0", "data.workers=2")

@@ -1,15 +1,18 @@
 """What is asked for is measured, nothing else, and each number equals plain NumPy's."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 import autoencoder.evaluation.outputs as outputs_file
 from autoencoder import AutoencoderModule, ImageDataModule
-from autoencoder.evaluation.evaluate import QUICK, evaluate
+from autoencoder.evaluation.evaluate import SCORES, evaluate
 from autoencoder.evaluation.outputs import Outputs
 from autoencoder.evaluation.pca import fit_pca
 from autoencoder.metrics import GROUPS, METRICS
+from autoencoder.models.networks.mlp import MLP
 
 LATENTS = [name for name, metric in METRICS.items() if metric.group == "latents"]
 
@@ -18,7 +21,7 @@ LATENTS = [name for name, metric in METRICS.items() if metric.group == "latents"
 def module() -> AutoencoderModule:
     """An untrained model: its metrics are as measurable as a trained one's."""
     torch.manual_seed(1)
-    return AutoencoderModule(latent_dim=4, hidden_dims=[16]).eval()
+    return AutoencoderModule(latent_dim=4, network=partial(MLP, hidden_dims=[16])).eval()
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def test_a_learned_baseline_beats_a_random_encoder(measured):
         (("ssim",), {"test/ssim", "pca/test_ssim"}),
         (("knn",), {"test/knn_accuracy", "pca/test_knn_accuracy", "random/test_knn_accuracy"}),
         (("latents",), {f"{p}{n}" for p in ("test/", "pca/test_") for n in LATENTS}),
-        (QUICK, {"train/mse", "val/mse", *(f"{p}{n}" for p in ("test/", "pca/test_") for n in QUICK)}),
+        (SCORES, {"train/mse", "val/mse", *(f"{p}{n}" for p in ("test/", "pca/test_") for n in SCORES)}),
     ],
 )
 def test_only_what_is_asked_for_is_computed(module, digits, measured, metrics, names):
@@ -103,5 +106,8 @@ def test_a_metric_that_is_none_is_an_error(digits):
 
 
 def test_each_class_alone_is_nothing_to_measure(digits):
-    with pytest.raises(ValueError, match=f"per_class gives {', '.join(QUICK)} for each class"):
-        evaluate(Outputs(AutoencoderModule(4, hidden_dims=[8]), digits.images), ["per_class", "latents"])
+    with pytest.raises(ValueError, match=f"per_class gives {', '.join(SCORES)} for each class"):
+        evaluate(
+            Outputs(AutoencoderModule(4, network=partial(MLP, hidden_dims=[8])), digits.images),
+            ["per_class", "latents"],
+        )

@@ -1,6 +1,7 @@
 """A model's outputs are what it computes, each once, and looking changes nothing."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from autoencoder.evaluation.evaluate import evaluate
 from autoencoder.evaluation.outputs import Outputs, evaluating
 from autoencoder.evaluation.summaries import error_per_class
 from autoencoder.metrics import GROUPS
+from autoencoder.models.networks.mlp import MLP
 from autoencoder.pictures.images import draw_reconstructions
 from autoencoder.pictures.panels import reconstructions, traversals
 from autoencoder.pictures.save import save_figures
@@ -19,7 +21,7 @@ from autoencoder.pictures.save import save_figures
 
 @pytest.fixture
 def module() -> AutoencoderModule:
-    return AutoencoderModule(latent_dim=3, hidden_dims=[8])
+    return AutoencoderModule(latent_dim=3, network=partial(MLP, hidden_dims=[8]))
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])

@@ -7,23 +7,23 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import sklearn.decomposition
 import torch
+from browsing import choose, key, pixels_of, resize, slider_values, visit, wait
 from conftest import ROOT, call, read_metrics, refuse_here
-from torch import nn
 
 import explore
 from autoencoder import AutoencoderModule, ImageDataModule
 from autoencoder.errors import InputError
 from autoencoder.evaluation.outputs import Outputs
-from autoencoder.evaluation.projection import MAP_IMAGES
 from autoencoder.explorer.page import (
     MARKER,
     SCRIPTS,
     build_page,
     check_output,
     metric_rows,
-    network_data,
     page_data,
     write_explorer,
 )
@@ -31,12 +31,6 @@ from autoencoder.pictures.style import CLASS_COLORS
 from autoencoder.runs.checkpoints import restore
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the explorer's page needs selenium: make setup")
-PIXELS = """
-    const copy = document.createElement("canvas");
-    copy.width = copy.height = arguments[1];
-    const context = copy.getContext("2d", {willReadFrequently: true});
-    context.drawImage(document.getElementById(arguments[0]), 0, 0);
-    return [...context.getImageData(0, 0, arguments[1], arguments[1]).data];"""
 NO_METRICS: dict[str, float] = {}
 
 
@@ -51,28 +45,6 @@ def page(run, trained, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("explorer") / "explorer.html"
     write_explorer(trained, read_metrics(run), path)
     return path
-
-
-def resize(browser, width: int, height: int = 900) -> None:
-    """Gives the page a viewport narrower than chromium's windows can be."""
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-
-def visit(browser, page: Path) -> None:
-    for kind in ("browser", "performance"):
-        browser.get_log(kind)
-    browser.get(page.as_uri())
-
-
-def pixels_of(browser, name: str, size: int = 28) -> list[int]:
-    """Red, green, blue and opacity of each pixel of a canvas's upper left corner of `size` x `size`."""
-    return browser.execute_script(PIXELS, name, size)
-
-
-def key(browser, name: str, *keys: str) -> None:
-    """Presses keys on an element."""
-    browser.find_element("id", name).send_keys(*keys)
 
 
 def requested(browser) -> set[str]:
@@ -99,52 +71,54 @@ def test_a_slider_changes_the_image_and_reset_restores_it(browser, page):
     resize(browser, 1400)
     visit(browser, page)
     browser.find_element("id", "reset").click()
-    mean = pixels_of(browser, "digit")
-    key(browser, "z3", *["\ue014"] * 40)  # right arrow
-    assert pixels_of(browser, "digit") != mean
+    mean = pixels_of(browser, "decoded")
+    key(browser, "pc3", *["\ue014"] * 40)  # right arrow
+    assert pixels_of(browser, "decoded") != mean
     assert len(browser.find_elements("css selector", "#slider-list input[type=range]")) == 8
     browser.find_element("id", "reset").click()
-    assert pixels_of(browser, "digit") == mean
+    assert pixels_of(browser, "decoded") == mean
     browser.find_element("id", "random").click()
-    assert pixels_of(browser, "digit") != mean and browser.find_element("id", "origin").is_displayed()
+    assert pixels_of(browser, "decoded") != mean and browser.find_element("id", "origin").is_displayed()
     assert browser.get_log("browser") == []
 
 
-@pytest.mark.parametrize("activation", ["relu", "gelu", "leaky_relu", "tanh"])
-@pytest.mark.parametrize(("precision", "tolerance"), [("half", 1e-2), ("single", 1e-5)])
-def test_the_page_computes_what_torch_does(browser, trained, tmp_path, precision, tolerance, activation):
-    module = trained.model
-    if activation != "relu":
-        torch.manual_seed(0)
-        module = AutoencoderModule(latent_dim=8, activation=activation)
-    write_explorer(Outputs(module, trained.images), NO_METRICS, tmp_path / "page.html", precision)
-    visit(browser, tmp_path / "page.html")
-    images = trained.split.images(slice(100))
-    with torch.inference_mode():
-        latents = module.encode(images)
-        expected = {
-            "latents": latents,
-            "decoded": module.decode(latents).flatten(1),
-            "reconstructed": module(images).flatten(1),
-        }
-    script = """
-        const {encode, decode} = window.explorer, [images, latents] = arguments;
-        return {
-          latents: images.map((image) => [...encode(image)]),
-          decoded: latents.map((latent) => [...decode(latent)]),
-          reconstructed: images.map((image) => [...decode(encode(image))]),
-        };"""
-    computed = browser.execute_script(script, images.flatten(1).tolist(), latents.tolist())
-    for name, values in expected.items():
-        difference = (torch.tensor(computed[name]) - values).abs().max().item()
-        assert difference < tolerance * (max(1.0, values.abs().max().item()) if name == "latents" else 1), name
+def test_the_sliders_follow_the_principal_axes_and_the_raw_dimensions(browser, page, trained):
+    resize(browser, 1400)
+    visit(browser, page)
+    latents, decomposition = trained.latents.numpy(), sklearn.decomposition.PCA()
+    coordinates = decomposition.fit_transform(latents)
+    titles = [one.get_attribute("title") for one in browser.find_elements("css selector", ".slider")]
+    shares = [f"principal axis {n}, {share:.1%}" for n, share in enumerate(decomposition.explained_variance_ratio_, 1)]
+    assert [title.removesuffix(" of the variance") for title in titles] == shares
+    for number in (1, 8):  # the largest and the smallest; an axis may point either way
+        low, high = (float(browser.find_element("id", f"pc{number}").get_attribute(end)) for end in ("min", "max"))
+        expected = np.quantile(coordinates[:, number - 1], [0.01, 0.99])
+        turned = -expected[::-1]
+        assert any(np.allclose([low, high], ends, atol=1e-3) for ends in (expected, turned)), number
+    browser.find_element("id", "reset").click()
+    assert slider_values(browser) == pytest.approx([0] * 8, abs=0.005)
+    key(browser, "pc1", "\ue010")  # to the end
+    assert slider_values(browser)[0] == pytest.approx(
+        float(browser.find_element("id", "pc1").get_attribute("max")), 0.01
+    )
+    assert slider_values(browser)[1:] == pytest.approx([0] * 7, abs=0.005)
+    choose(browser, "axis-sets", "Raw dimensions")  # the same latent
+    moved = torch.tensor(slider_values(browser))
+    steps = (moved - trained.latents.mean(0)) @ torch.from_numpy(decomposition.components_).T
+    assert steps[0].abs() > 1 and steps[1:].abs().max() < 0.03
+    shown = torch.tensor(pixels_of(browser, "decoded")).view(-1, 4)[:, 0] / 127.5 - 1
+    assert (shown - trained.decode(moved[None]).flatten()).abs().max() < 0.05
+    key(browser, "z3", "\ue011")  # to its start: only this dimension moves
+    after = torch.tensor(slider_values(browser))
+    assert after[3] != moved[3] and torch.equal(after[torch.arange(8) != 3], moved[torch.arange(8) != 3])
+    assert browser.get_log("browser") == []
 
 
 def test_each_gesture_answers_within_a_frame(browser, digits, tmp_path):
     write_explorer(Outputs(AutoencoderModule(), digits.images), NO_METRICS, tmp_path / "page.html")
     visit(browser, tmp_path / "page.html")
     script = """
-        const slider = document.getElementById("z1"), map = document.getElementById("map-canvas");
+        const slider = document.getElementById("pc1"), map = document.getElementById("map-canvas");
         const position = document.getElementById("position"), box = map.getBoundingClientRect();
         let step = 0;
         const move = () =>
@@ -188,9 +162,9 @@ def test_it_opens_on_a_test_image_of_median_error(browser, page, trained):
     assert errors[index].item() == pytest.approx(errors.median().item(), rel=0.01)
     text = f"a test image of class {trained.labels[index]}, mse {errors[index]:.3f}"
     assert browser.find_element("id", "origin-text").text.startswith(text)
-    on_sliders = browser.execute_script("return [...document.querySelectorAll('.slider output')].map((o) => +o.value)")
-    assert on_sliders == pytest.approx(latents[index].tolist(), abs=0.02)
-    for name, expected in (("digit", decoded), ("redrawn", decoded), ("drawn", images[index].flatten())):
+    choose(browser, "axis-sets", "Raw dimensions")
+    assert slider_values(browser) == pytest.approx(latents[index].tolist(), abs=0.02)
+    for name, expected in (("decoded", decoded), ("redrawn", decoded), ("drawn", images[index].flatten())):
         shown = torch.tensor(pixels_of(browser, name)).view(-1, 4)[:, 0] / 127.5 - 1
         assert (shown - expected).abs().max() < 0.02, name
     assert f"{errors[index]:.3f}" in browser.find_element("id", "drawing-error").text
@@ -202,10 +176,11 @@ def test_it_opens_on_a_test_image_of_median_error(browser, page, trained):
     assert browser.get_log("browser") == []
 
 
+@pytest.mark.parametrize("with_plane", [False, True])
 @pytest.mark.parametrize("width", [320, 390, 640, 1000, 1400])
-def test_the_images_from_a_to_b_are_large_enough_to_see(browser, page, width):
+def test_the_images_from_a_to_b_are_large_enough_to_see(browser, page, plane_page, width, with_plane):
     resize(browser, width)
-    visit(browser, page)
+    visit(browser, plane_page[0] if with_plane else page)
     script = """
         const boxes = [...document.querySelectorAll("#strip canvas")].map((image) => image.getBoundingClientRect());
         return boxes.map(({left, right, width, height}) => [left, right, width, height]);"""
@@ -213,6 +188,66 @@ def test_the_images_from_a_to_b_are_large_enough_to_see(browser, page, width):
     assert len(boxes) == 9
     assert all(box[2] >= 40 and box[3] >= 40 and box[0] >= 0 and box[1] <= width for box in boxes), boxes
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+@pytest.fixture(scope="module")
+def plane_page(trained, tmp_path_factory) -> tuple[Path, Outputs]:
+    """The page of an untrained model with two latent dimensions, and its outputs."""
+    torch.manual_seed(0)
+    outputs = Outputs(AutoencoderModule(latent_dim=2), trained.images)
+    path = tmp_path_factory.mktemp("plane") / "explorer.html"
+    write_explorer(outputs, NO_METRICS, path)
+    return path, outputs
+
+
+def test_two_latent_dimensions_are_shown_as_a_plane_of_images(browser, plane_page):
+    path, outputs = plane_page
+    resize(browser, 1400, 1400)
+    visit(browser, path)
+    browser.execute_script("document.getElementById('plane-canvas').style.width = '420px'")  # 15 x 28: not resampled
+    wait(browser, "return document.getElementById('plane-canvas').width === 420")
+    low, high = np.quantile(outputs.latents.numpy(), [0.01, 0.99], axis=0)
+    across, up = (torch.linspace(low[axis], high[axis], 15) for axis in (0, 1))
+    expected = (outputs.decode(torch.cartesian_prod(up.flip(0), across).flip(1).float())[:, 0] + 1) * 127.5
+
+    def differing() -> int:
+        shown = torch.tensor(pixels_of(browser, "plane-canvas", 420)).view(15, 28, 15, 28, 4)[..., 0].transpose(1, 2)
+        return int(((shown.reshape(225, 28, 28) - expected).abs().amax((1, 2)) > 2).sum())  # cells
+
+    wait(browser, lambda: differing() <= 4)  # the cells that the ring is in
+    browser.find_element("id", "plane-points").click()
+    assert differing() > 20
+    assert browser.get_log("browser") == []
+
+
+def test_a_place_on_the_plane_is_set_on_the_sliders(browser, plane_page):
+    path, outputs = plane_page
+    resize(browser, 1400, 1400)
+    visit(browser, path)
+    choose(browser, "axis-sets", "Raw dimensions")
+    low, high = np.quantile(outputs.latents.numpy(), [0.01, 0.99], axis=0)
+    canvas = browser.find_element("id", "plane-canvas")
+    browser.execute_script("arguments[0].scrollIntoView()", canvas)
+    webdriver.ActionChains(browser, duration=20).move_to_element(canvas).click().perform()
+    middle, step = (low + high) / 2, (high - low) / 14
+    assert slider_values(browser) == pytest.approx(middle.tolist(), abs=0.02)
+    key(browser, "plane-canvas", "\ue014", "\ue013")  # one cell to the right and one up
+    assert slider_values(browser) == pytest.approx((middle + step).tolist(), abs=0.02)
+    wait(browser, "return document.getElementById('status').textContent.startsWith('On the sliders: z0 ')")
+    latent = torch.tensor(middle + step).float()
+    expected = (outputs.decode(latent[None]).flatten() + 1) * 127.5
+    assert (torch.tensor(pixels_of(browser, "decoded"))[::4] - expected).abs().max() < 3
+    key(browser, "plane-canvas", *["\ue012"] * 30)  # to the left, not further than the plane
+    assert slider_values(browser)[0] == pytest.approx(low[0], abs=0.02)
+    before = pixels_of(browser, "plane-canvas", 280)
+    key(browser, "z1", "\ue011")  # the ring follows the sliders
+    assert pixels_of(browser, "plane-canvas", 280) != before
+    assert browser.get_log("browser") == []
+
+
+def test_other_numbers_of_dimensions_have_no_plane(browser, page):
+    visit(browser, page)
+    assert not browser.find_element("id", "plane").is_displayed()
 
 
 def test_a_button_changes_the_map_and_keeps_the_points(browser, page):
@@ -309,11 +344,62 @@ def test_a_drawing_is_encoded_and_decoded_as_one_draws(browser, page):
     assert browser.get_log("browser") == []
 
 
-def wait(browser, script: str) -> None:
-    """Waits until `script` gives true."""
-    from selenium.webdriver.support.wait import WebDriverWait
+@pytest.fixture(scope="module")
+def colour_page(tmp_path_factory) -> tuple[Path, Outputs]:
+    """The page of an untrained model of wide colour images, and its outputs."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 3, 14, 28), np.uint8)
+    data = ImageDataModule.from_arrays(pixels[:40], pixels[40:], name="colours")
+    torch.manual_seed(0)
+    outputs = Outputs(AutoencoderModule(latent_dim=4, image_shape=data.image_shape), data.images)
+    path = tmp_path_factory.mktemp("colour") / "explorer.html"
+    write_explorer(outputs, NO_METRICS, path)
+    return path, outputs
 
-    WebDriverWait(browser, 10).until(lambda driver: driver.execute_script(script))
+
+def colours_of(browser, name: str) -> torch.Tensor:
+    """A canvas's image of 28 x 14, as [3, 14, 28] from 0 to 255."""
+    return torch.tensor(pixels_of(browser, name)).view(28, 28, 4).permute(2, 0, 1)[:3, :14]
+
+
+def test_images_are_shown_in_colour(browser, colour_page):
+    path, outputs = colour_page
+    visit(browser, path)
+    shown = colours_of(browser, "origin-image")
+    [index] = (outputs.split.pixels == shown).flatten(1).all(1).nonzero().flatten().tolist()
+    expected = (outputs.reconstructions(torch.tensor([index]))[0] + 1) * 127.5
+    assert torch.equal(colours_of(browser, "drawn"), shown)
+    for name in ("decoded", "redrawn"):
+        assert (colours_of(browser, name) - expected).abs().max() < 2, name
+    script = "document.querySelectorAll('#worst-list canvas').forEach((one, number) => { one.id = `worst-${number}`; })"
+    browser.execute_script(script)
+    worst = outputs.errors.argmax()
+    assert torch.equal(colours_of(browser, "worst-0"), outputs.split.pixels[worst])
+    key(browser, "map-canvas", "\ue014")
+    assert (outputs.split.pixels == colours_of(browser, "tip-image")).flatten(1).all(1).any()
+    assert browser.get_log("browser") == []
+
+
+def test_one_paints_in_colour(browser, colour_page):
+    path, outputs = colour_page
+    visit(browser, path)
+    before = colours_of(browser, "drawn")
+    browser.execute_script("document.getElementById('colour').value = '#ff8000'")
+    key(browser, "pad", " ", "\ue014", "\ue014")  # a line from the middle of the test image, 2 pixels to the right
+    wait(browser, "return document.getElementById('status').textContent.includes('Drawing reconstructed')")
+    after = colours_of(browser, "drawn")
+    assert after[:, 7, 15].tolist() == pytest.approx([255, 128, 0], abs=10)
+    assert torch.equal(after[..., :10], before[..., :10])  # elsewhere it is as it was
+    browser.find_element("id", "fill").click()
+    filled = torch.tensor([255, 128, 0])[:, None, None].expand(3, 14, 28)
+    wait(browser, lambda: torch.equal(colours_of(browser, "drawn"), filled))
+    with torch.inference_mode():
+        expected = (outputs.model(filled[None] / 127.5 - 1)[0] + 1) * 127.5
+    assert (colours_of(browser, "redrawn") - expected).abs().max() < 2
+    browser.find_element("id", "clear").click()
+    wait(browser, "return document.getElementById('drawing-error').textContent === '–'")
+    assert colours_of(browser, "drawn").max() == 0
+    assert not browser.find_element("id", "to-sliders").is_enabled()
+    assert browser.get_log("browser") == []
 
 
 def test_two_points_of_the_map_are_joined(browser, page):
@@ -339,8 +425,12 @@ def test_two_points_of_the_map_are_joined(browser, page):
     assert browser.get_log("browser") == []
 
 
-def test_everything_has_a_name(browser, page):
-    visit(browser, page)
+@pytest.mark.parametrize("kind", ["page", "plane_page", "colour_page"])
+def test_everything_has_a_name_and_fits_a_phone(browser, request, kind):
+    made = request.getfixturevalue(kind)
+    resize(browser, 320)
+    visit(browser, made if kind == "page" else made[0])
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 320
     script = """
         const named = (node) => node.ariaLabel || node.labels?.length || node.textContent.trim();
         const nodes = [...document.querySelectorAll("button, input, [role], [tabindex]")];
@@ -359,42 +449,6 @@ def test_the_metrics_are_in_the_table(browser, page, run):
     assert metric_rows(NO_METRICS) == []
 
 
-def test_another_network_gets_what_needs_no_forward_pass(browser, trained, tmp_path):
-    class Linear(nn.Module):
-        def __init__(self, network: nn.Module) -> None:
-            super().__init__()
-            self.encoder, self.decoder = network.encoder, network.decoder
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return self.decoder(self.encoder(images))
-
-    module = AutoencoderModule(latent_dim=1)
-    module.network = Linear(module.network)
-    write_explorer(Outputs(module, trained.images), NO_METRICS, tmp_path / "page.html")
-    visit(browser, tmp_path / "page.html")
-    assert "cannot run this model" in browser.find_element("id", "no-network").text
-    shown = {
-        section.get_attribute("id")
-        for section in browser.find_elements("tag name", "section")
-        if section.is_displayed()
-    }
-    assert shown == {"map", "worst", "measured"}
-    assert not browser.find_element("id", "projections").is_displayed()  # one dimension has one map
-    key(browser, "map-canvas", "\ue014", "\ue007")
-    assert browser.find_element("id", "tip").is_displayed()
-    assert browser.execute_script("return window.explorer") is None
-    assert "No metrics were measured" in browser.find_element("id", "measured").text
-    assert browser.get_log("browser") == []
-
-
-@pytest.mark.parametrize("precision", ["half", "single"])
-def test_the_default_model_takes_3_mb_at_most(digits, precision):
-    data = page_data(Outputs(AutoencoderModule(), digits.images), NO_METRICS, precision)
-    full = MAP_IMAGES / len(data["samples"]["classes"])  # MNIST fills the page with more samples than these 500
-    samples = sum(len(json.dumps(part)) for part in data["samples"].values())
-    assert len(build_page(data)) + samples * (full - 1) <= 3e6
-
-
 def test_data_cannot_end_its_element(digits):
     data = page_data(Outputs(AutoencoderModule(), digits.images), NO_METRICS) | {"title": "</script><b>{{data}}"}
     content = build_page(data)
@@ -404,15 +458,6 @@ def test_data_cannot_end_its_element(digits):
         (ROOT / "src" / "autoencoder" / "explorer" / name).read_text(encoding="utf-8") for name in SCRIPTS
     )
     assert "innerHTML" not in scripts and "http" not in scripts
-
-
-def test_weights_that_half_cannot_hold(digits):
-    module, images = AutoencoderModule(), digits.images.train.images(slice(10))
-    with torch.no_grad():
-        module.network.encoder[1].weight[0, 0] = 1e6
-    with pytest.raises(InputError, match="use precision=single"):
-        network_data(module, images, "half")
-    assert network_data(module, images, "single")
 
 
 @pytest.mark.slow

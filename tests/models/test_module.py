@@ -1,5 +1,7 @@
 """AutoencoderModule works alone, and trains with Lightning's Trainer."""
 
+from functools import partial
+
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -8,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from autoencoder import AutoencoderModule
 from autoencoder.evaluation.evaluate import evaluate
 from autoencoder.evaluation.outputs import Outputs
+from autoencoder.models.networks.mlp import MLP
 from autoencoder.optim.optimizers import adam
 from autoencoder.optim.schedulers import constant
 
@@ -33,7 +36,7 @@ def test_it_encodes_decodes_and_reconstructs_without_anything_else():
 
 
 def test_other_image_sizes_are_an_argument():
-    module = AutoencoderModule(latent_dim=4, hidden_dims=[16], image_shape=(3, 8, 10))
+    module = AutoencoderModule(latent_dim=4, network=partial(MLP, hidden_dims=[16]), image_shape=(3, 8, 10))
     images = torch.rand(2, 3, 8, 10)
     assert module(images).shape == images.shape
 
@@ -45,11 +48,17 @@ def test_images_of_another_shape_are_refused():
 
 @pytest.mark.parametrize(
     "argument",
-    [{"latent_dim": 0}, {"latent_dim": 2.5}, {"hidden_dims": [8, -1]}, {"activation": "x"}, {"image_shape": [28, 28]}],
+    [{"latent_dim": 0}, {"latent_dim": 2.5}, {"image_shape": [28, 28]}],
 )
 def test_bad_arguments_are_errors(argument):
     with pytest.raises(ValueError, match=next(iter(argument))):
         AutoencoderModule(**argument)
+
+
+@pytest.mark.parametrize("argument", [{"hidden_dims": [8, -1]}, {"activation": "x"}])
+def test_bad_arguments_of_a_part_are_errors(argument):
+    with pytest.raises(ValueError, match=next(iter(argument))):
+        AutoencoderModule(network=partial(MLP, **argument))
 
 
 def test_it_trains_without_the_data_module_and_overfits_twenty_images(tmp_path, digits):
@@ -65,7 +74,7 @@ def test_train_mse_weighs_a_short_last_batch_by_its_images(tmp_path):
     images = torch.rand(25, 1, 4, 4) * 2 - 1
     module = AutoencoderModule(
         latent_dim=2,
-        hidden_dims=[8],
+        network=partial(MLP, hidden_dims=[8]),
         image_shape=(1, 4, 4),
         optimizer=lambda module: adam(module, lr=1e-12),
         scheduler=constant,
@@ -87,7 +96,7 @@ def test_lightnings_test_loop_gives_the_metrics_of_evaluate(tmp_path, digits):
 
 
 def test_lightnings_prediction_gives_the_reconstructions(tmp_path, digits):
-    module = AutoencoderModule(latent_dim=2, hidden_dims=[8])
+    module = AutoencoderModule(latent_dim=2, network=partial(MLP, hidden_dims=[8]))
     [predicted] = quiet_trainer(tmp_path).predict(module, digits)
     digits.trainer = None
     [again] = quiet_trainer(tmp_path).predict(module, digits.test_dataloader())
@@ -103,7 +112,7 @@ def test_a_batch_without_labels_is_named(tmp_path, loader):
 
 
 def test_it_trains_on_loaders_passed_by_hand(tmp_path, digits):
-    module = AutoencoderModule(latent_dim=2, hidden_dims=[8])
+    module = AutoencoderModule(latent_dim=2, network=partial(MLP, hidden_dims=[8]))
     trainer = quiet_trainer(tmp_path, max_epochs=1, limit_train_batches=20, enable_checkpointing=False)
     trainer.fit(module, digits.train_dataloader(), digits.val_dataloader())
     assert 0 < trainer.callback_metrics["val/mse"] < 1

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from autoencoder.models.networks import MLPAutoencoder
+from autoencoder.models.networks.mlp import MLP
 from autoencoder.optim import optimizers
 from autoencoder.optim.optimizers import adam, adamw, muon, newton_schulz, orthogonalize
 
@@ -13,13 +13,13 @@ from autoencoder.optim.optimizers import adam, adamw, muon, newton_schulz, ortho
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return MLPAutoencoder((1, 6, 6), [12], 3, "relu")
+    return MLP((1, 6, 6), 3, 3, [12])
 
 
 def backward(network, seed=0):
     images = torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(seed))
     network.zero_grad()
-    (network(images) - images).square().mean().backward()
+    (network.decoder(network.encoder(images)) - images).square().mean().backward()
 
 
 @pytest.mark.parametrize("shape", [(128, 784), (784, 128), (32, 64), (5, 5)])
@@ -124,7 +124,7 @@ def test_every_optimiser_lowers_the_error_and_resumes_from_its_state(network, ma
 def closure(network):
     images = torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(0))
     network.zero_grad()
-    loss = (network(images) - images).square().mean()
+    loss = (network.decoder(network.encoder(images)) - images).square().mean()
     loss.backward()
     return loss
 
@@ -136,3 +136,17 @@ def closure(network):
 def test_bad_arguments_are_errors(network, make, argument):
     with pytest.raises(ValueError, match=next(iter(argument))):
         make(network, **argument)
+
+
+def test_muon_trains_a_kernel_as_the_matrix_of_its_filters():
+    torch.manual_seed(0)
+    kernel = torch.nn.Conv2d(3, 8, 5)
+    matrix = torch.nn.Linear(75, 8)
+    matrix.load_state_dict({"weight": kernel.weight.detach().flatten(1), "bias": kernel.bias.detach()})
+    gradient = torch.randn(8, 75)
+    for module in (kernel, matrix):
+        optimizer = muon(module)
+        for _ in range(2):
+            module.weight.grad, module.bias.grad = gradient.view_as(module.weight).clone(), torch.ones(8)
+            optimizer.step()
+    torch.testing.assert_close(kernel.weight.flatten(1), matrix.weight, rtol=0, atol=0)

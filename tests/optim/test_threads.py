@@ -6,6 +6,7 @@ from conftest import run_train
 from lightning.pytorch import Trainer
 
 from autoencoder import AutoencoderModule
+from autoencoder.models.reconstructor import Reconstructor
 from autoencoder.optim import threads
 from autoencoder.optim.threads import advise_on_threads
 
@@ -27,7 +28,7 @@ def machine(slow):
 def advise():
     module = AutoencoderModule()
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    advise_on_threads(trainer, module.network, module.image_shape, batch_size=32)
+    advise_on_threads(trainer, Reconstructor(module.network, module.bottleneck), module.image_shape, batch_size=32)
     return module
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from matplotlib.text import Text
 from autoencoder import AutoencoderModule, pictures
 from autoencoder.data.sources import CLASS_NAMES
 from autoencoder.evaluation.outputs import Outputs
+from autoencoder.models.networks.mlp import MLP
 from autoencoder.pictures import latent_map
 from autoencoder.pictures.save import FIGURES
 from autoencoder.runs.checkpoints import restore
@@ -170,7 +172,7 @@ def test_errors_that_hardly_fall_are_on_a_linear_axis_with_numbers(model):
 
 
 def test_a_model_of_one_dimension_without_history_has_the_other_figures(digits, tmp_path):
-    module = AutoencoderModule(latent_dim=1, hidden_dims=[8])
+    module = AutoencoderModule(latent_dim=1, network=partial(MLP, hidden_dims=[8]))
     names = pictures.save_figures(Outputs(module, digits.images), tmp_path, tmp_path / "no.csv")
     assert set(names) == NAMES - {"latent_map", "loss_curves"}
     assert {path.stem for path in tmp_path.glob("*.pdf")} == set(names)

@@ -91,8 +91,10 @@ def test_two_numbers_on_no_grid_are_points(tmp_path):
 
 
 def test_lists_and_names_are_rows_best_on_top(tmp_path):
-    jobs = [({"model.hidden_dims": [width]}, seed, 1 / width + seed / 100) for width in (8, 16) for seed in (0, 1)]
-    chart, figure = drawn(tmp_path, *jobs, ({"model.hidden_dims": [4]}, 0, None))
+    jobs = [
+        ({"model.network.hidden_dims": [width]}, seed, 1 / width + seed / 100) for width in (8, 16) for seed in (0, 1)
+    ]
+    chart, figure = drawn(tmp_path, *jobs, ({"model.network.hidden_dims": [4]}, 0, None))
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert chart.kind == "names" and labels == ["[16]", "[8]", "[4]"]
     assert figure.axes[0].yaxis_inverted() and legend_of(figure) == ["1 failed job"]
@@ -116,7 +118,7 @@ def test_no_text_lies_over_another(tmp_path):
         (
             [({DIM: dim}, 0, 1 / dim) for dim in (2, 4, 8, 16, 32)],
             [({DIM: dim, LR: lr}, 0, lr + 1 / dim) for dim in (2, 4, 8) for lr in (0.1, 0.2, 0.3)],
-            [({"model.hidden_dims": [width] * 3}, 0, 1 / width) for width in (8, 16, 32, 64)],
+            [({"model.network.hidden_dims": [width] * 3}, 0, 1 / width) for width in (8, 16, 32, 64)],
             [({}, seed, 0.1 + seed / 1000) for seed in range(5)],
         )
     ):

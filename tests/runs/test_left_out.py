@@ -14,7 +14,7 @@ from autoencoder.pictures import images, save
 from autoencoder.runs.left_out import left_out_if_it_fails
 from autoencoder.runs.plain_json import to_json
 
-SETTINGS = (*QUICK, "model.latent_dim=2", "model.hidden_dims=[8]", "+trainer.limit_train_batches=20")
+SETTINGS = (*QUICK, "model.latent_dim=2", "model.network.hidden_dims=[8]", "+trainer.limit_train_batches=20")
 
 
 def broken(outputs):
@@ -38,7 +38,7 @@ def test_a_stop_is_no_failure(stop):
 
 
 def test_a_view_that_fails_leaves_the_run_as_it_is(tmp_path):
-    settings = (*SETTINGS, "model.activation=gelu", "hydra.verbose=true")
+    settings = (*SETTINGS, "model.network.activation=gelu", "hydra.verbose=true")
     failing = "+views.broken={_target_: test_left_out.broken, _partial_: true}"
     for name, more in (("whole", ()), ("broken", (failing,))):
         run_train(tmp_path / name, *settings, *more)

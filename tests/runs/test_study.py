@@ -6,6 +6,7 @@ from io import StringIO
 
 import numpy as np
 import pytest
+import yaml
 from made_runs import make_run, make_sweep
 
 from autoencoder.errors import InputError
@@ -76,6 +77,26 @@ def test_runs_of_one_seed_count_once(tmp_path):
     assert statistic.n == 2 and statistic.mean == pytest.approx(0.4)
 
 
+TIMER = ["+callbacks.t._target_=lightning.pytorch.callbacks.Timer", "+callbacks.t.duration=00:00:00:01"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "settings", "keys"),
+    [
+        ([*TIMER, "callbacks.t=null"], {"callbacks.t": None}, []),
+        ([*TIMER, "~callbacks.t"], {}, []),
+        (["+callbacks.t={_target_: Timer, duration: 1}", "~callbacks.t"], {}, []),
+        (["+callbacks.t={_target_: Timer, duration: 1}"], {"callbacks.t.duration": 1}, ["callbacks.t"]),
+        (["experiment=quick"], {}, ["experiment"]),
+    ],
+)
+def test_what_a_resumed_run_has_taken_away_is_none_of_its_settings(tmp_path, overrides, settings, keys):
+    make_run(tmp_path / "0", {}, {"test/mse": 0.3})
+    make_run(tmp_path / "1", settings, {"test/mse": 0.2})
+    (tmp_path / "1" / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(overrides), encoding="utf-8")
+    assert study_of(find_runs([tmp_path])).keys == keys
+
+
 def test_only_finished_jobs_are_averaged_and_missing_values_are_left_out(tmp_path):
     sweep = make_sweep(tmp_path / "sweep", ({DIM: 2}, 0, 0.3), ({DIM: 2}, 1, None))
     make_run(sweep / "2", {DIM: 2}, {"test/mse": 9.0, "status": "interrupted"}, seed=2)
@@ -113,14 +134,18 @@ def test_data_sets_are_told_apart_and_never_averaged(tmp_path):
 
 def test_a_row_a_job_with_settings_metrics_status_error_and_folder(tmp_path):
     sweep = make_sweep(
-        tmp_path / "sweep", ({"model.hidden_dims": [8, 4]}, 0, 0.25), ({"model.hidden_dims": [8]}, 1, None)
+        tmp_path / "sweep",
+        ({"model.network.hidden_dims": [8, 4]}, 0, 0.25),
+        ({"model.network.hidden_dims": [8]}, 1, None),
     )
-    make_run(tmp_path / "alone", {"model.hidden_dims": [8]}, {"test/mse": 0.5, "fit_seconds": 3.5, "test/ssim": 0.75})
+    make_run(
+        tmp_path / "alone", {"model.network.hidden_dims": [8]}, {"test/mse": 0.5, "fit_seconds": 3.5, "test/ssim": 0.75}
+    )
     study = study_of(find_runs([sweep, tmp_path / "alone"]))
     best, *others = rows_of(summary_csv(study, sweep))
     failed, alone = sorted(others, key=lambda row: row["status"])
-    assert list(best)[:5] == ["job", "model.hidden_dims", "seed", "status", "val/mse"]
-    assert best["model.hidden_dims"] == "[8, 4]" and best["folder"] == "0" and float(best["test/mse"]) == 0.25
+    assert list(best)[:5] == ["job", "model.network.hidden_dims", "seed", "status", "val/mse"]
+    assert best["model.network.hidden_dims"] == "[8, 4]" and best["folder"] == "0" and float(best["test/mse"]) == 0.25
     assert failed["error"] == "training diverged: the loss is NaN" and failed["seed"] == "1"
     assert alone["folder"] == str(tmp_path / "alone") and (alone["fit_seconds"], alone["test/ssim"]) == ("3.5", "0.75")
 

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 
 from autoencoder.callbacks.views import outputs_of
 from autoencoder.models.module import AutoencoderModule
+from autoencoder.models.reconstructor import Reconstructor
 from autoencoder.runs.left_out import left_out_if_it_fails
 
 MAX_SIDE = 8192  # pixels of a sprite, TensorBoard's limit
@@ -66,11 +67,11 @@ class RunDescription(Callback):
 
 
 def show_graph(trainer: Trainer, module: AutoencoderModule) -> None:
-    """Shows the graph of the module's network in TensorBoard."""
+    """Shows the graph of the module's network, from images to reconstructions, in TensorBoard."""
     loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
     if not loggers:
         return
-    network = deepcopy(module.network).cpu().float().eval()
+    network = deepcopy(Reconstructor(module.network, module.bottleneck)).cpu().float().eval()
     with warnings.catch_warnings():
         # torch.jit.trace is TensorBoard's only way to draw a graph
         warnings.filterwarnings("ignore", r"`torch\.jit\.trace", category=FutureWarning)

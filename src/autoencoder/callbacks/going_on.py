@@ -168,16 +168,35 @@ def start_from(path: str | Path, module: AutoencoderModule, datamodule: DataModu
 
 
 def _check_network(path: str | Path, checkpoint: dict[str, Any], module: AutoencoderModule) -> None:
-    for name, value in module.hparams.items():
-        trained = checkpoint["hyper_parameters"].get(name)
+    """Raises: InputError if the layers have other sizes, or the parts that have layers are others.
+
+    Corruption, loss and the bottleneck's settings may change.
+    """
+    ours, theirs = (_network_settings(settings) for settings in (module.hparams, checkpoint["hyper_parameters"]))
+    for name, value in ours.items():
+        trained = theirs.get(name)
         if trained != value:
-            setting = f"set model.{name}={str(trained).replace(' ', '')}"
-            remedy = "use such images" if name == "image_shape" else setting
+            remedy = f"set model.{name}={str(trained).replace(' ', '')}"
+            if name == "image_shape":
+                remedy = "use such images"
+            elif name.endswith("._target_"):
+                name = name.removesuffix("._target_")
+                remedy = f"choose that one with model/{name}=NAME"
             raise InputError(
                 f"checkpoint {path} was trained with {name} {trained}, this model has {value}: "
                 f"{remedy} or start a new run"
             )
     _check_layers(path, checkpoint["state_dict"], module)
+
+
+def _network_settings(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides a model's layers, of its hyper-parameters: flat, with the names of the settings."""
+    parts = {
+        "network": saved.get("network", {}),
+        "bottleneck": {"_target_": saved.get("bottleneck", {}).get("_target_")},
+    }
+    flat = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
+    return flat | {name: value for name, value in saved.items() if not isinstance(value, Mapping)}
 
 
 def _check_layers(path: str | Path, weights: Mapping[str, Tensor], module: AutoencoderModule) -> None:

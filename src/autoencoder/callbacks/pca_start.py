@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from autoencoder.data.base import DataModule
 from autoencoder.errors import InputError
-from autoencoder.models.networks import MLPAutoencoder
+from autoencoder.models.bottlenecks.identity import Identity
+from autoencoder.models.networks.mlp import MLP
 
 IMAGES = 5_000  # to compute the components from
 RANDOM_SHARE = 0.3  # factor of the random weights that are added
@@ -22,20 +23,22 @@ class StartFromPCA(Callback):
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Raises: InputError for a network that is not fully-connected."""
+        """Raises: InputError for a network that is not fully-connected, or has another bottleneck than `Identity`."""
         if trainer.global_step > 0 or getattr(pl_module, "first_optimizer_state", None) is not None:
             return  # a run that is resumed, or starts from a checkpoint's weights
         network, datamodule = getattr(pl_module, "network", None), getattr(trainer, "datamodule", None)
-        if not (isinstance(network, MLPAutoencoder) and isinstance(datamodule, DataModule)):
+        is_plain = isinstance(getattr(pl_module, "bottleneck", None), Identity)
+        if not (isinstance(network, MLP) and is_plain and isinstance(datamodule, DataModule)):
             raise InputError(
-                "callbacks.start_from_pca is for fully-connected networks, model=mlp or model=deep: "
+                "callbacks.start_from_pca is for fully-connected networks with a plain bottleneck, model=mlp or "
+                "model=deep: "
                 "use one of these, or leave it out with callbacks.start_from_pca=null"
             )
         start_from_pca(network, datamodule.images.train.images(slice(IMAGES)))
 
 
 @torch.no_grad()
-def start_from_pca(network: MLPAutoencoder, images: Tensor) -> None:
+def start_from_pca(network: MLP, images: Tensor) -> None:
     """Makes `network` reconstruct nearly as PCA does; its random weights are scaled down and added.
 
     Two units carry a number x through a ReLU, since relu(x) - relu(-x) = x; the same holds for GELU. So a hidden layer

@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
+from autoencoder.cli.empty_groups import COLLECTIONS
 from autoencoder.cli.errors import arguments_of, groups, missing_group, unknown_key
 from autoencoder.cli.signatures import Signature, any_signature, names_beside, signature_of, signature_of_function
 from autoencoder.cli.spelling import did_you_mean, dotted_keys
@@ -20,7 +21,6 @@ from autoencoder.limits import STRICT
 from autoencoder.runs.processes import is_job_of_sweep
 
 BUILT = ("model", "data", "optimizer", "scheduler", "trainer")  # groups with a single part, which has a `_target_`
-COLLECTIONS = ("callbacks", "logger", "views")  # groups of several parts; null switches one off
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 

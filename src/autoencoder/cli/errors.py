@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from autoencoder.cli.empty_groups import COLLECTIONS, why_empty
 from autoencoder.cli.library_errors import said_by_lightning
 from autoencoder.cli.signatures import signature_of
 from autoencoder.cli.spelling import did_you_mean, dotted_keys
@@ -243,6 +244,8 @@ def _explain_composition(error: BaseException) -> str:
             return f"'{key}' is not set in the config yet: to add it, write +{key}=VALUE"
         group = key.rpartition(".")[0]
         own = {key: value for key, value in _plain(parent).items() if key != "hydra"}
+        if (group and not own) or (key in COLLECTIONS and not of_train(key)):
+            return why_empty(key, groups())
         elsewhere = [*dotted_keys(own, group), *(f"{group}.{name}" for name in arguments if group)]
         return unknown_key(key, [str(name) for name in own], elsewhere)
     text = " ".join(dict.fromkeys(str(part) for part in (error, unknown) if str(part)))

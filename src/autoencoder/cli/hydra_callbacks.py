@@ -8,10 +8,11 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from autoencoder.cli.errors import explain
 from autoencoder.cli.resume import find_start, resolved
+from autoencoder.cli.sweeps import as_written
 from autoencoder.errors import InputError
 from autoencoder.paths import absolute
 from autoencoder.pictures.save_study import save_study, title_of
@@ -80,11 +81,11 @@ class SweepReport(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Raises: SystemExit with code 1 for settings that a sweep would silently ignore."""
         refuse_other_working_folder(config)
-        overrides: Any = OmegaConf.to_container(config.hydra.overrides, resolve=False)
-        several = [word for word in overrides["task"] if word.startswith("sweep=") and "," in word]
+        overrides = config.hydra.overrides
+        several = [word for word in as_written(overrides.task) if word.startswith("sweep=") and "," in word]
         if several:
             raise SystemExit(f"error: {several[0]}: one at a time; a sweep over both writes their keys, -m KEY=A,B …")
-        if is_first_process() and any(word.startswith("hydra.run.dir=") for word in overrides["hydra"]):
+        if is_first_process() and any(word.startswith("hydra.run.dir=") for word in as_written(overrides.hydra)):
             raise SystemExit("error: hydra.run.dir is the folder of a single run: with -m it is hydra.sweep.dir")
         note_sweep(config.hydra.sweep.dir)
 

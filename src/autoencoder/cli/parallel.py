@@ -17,7 +17,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoder.cli.sweeps import compose_job
+from autoencoder.cli.sweeps import as_written, compose_job
 from autoencoder.errors import InputError
 from autoencoder.paths import absolute, assignment, quoted, shown
 from autoencoder.runs.jobs import find_jobs
@@ -79,7 +79,7 @@ def commands_of(
         number of the first one.
     """
     script = inspect.getfile(inspect.unwrap(getattr(task, "__self__", task)))
-    of_hydra = [word for word in config.hydra.overrides.hydra if not word.lstrip("+~").startswith(OF_SWEEP)]
+    of_hydra = [word for word in as_written(config.hydra.overrides.hydra) if not word.lstrip("+~").startswith(OF_SWEEP)]
     folders = [source.path for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
     shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
     commands = []
@@ -96,7 +96,7 @@ def commands_of(
                 overrides=[word for word in own if word not in shared],
                 arguments=[
                     *(sys.executable, script, *(word for path in folders for word in ("--config-dir", path))),
-                    *(*of_hydra, *own, f"hydra.run.dir={quoted(str(folder))}"),
+                    *(*of_hydra, *own, f"hydra.run.dir={quoted(str(folder))}", f"hydra.job.num={number}"),
                     "hydra.job_logging.root.handlers=[console]",  # which goes to the log file, with all else it prints
                 ],
                 log=folder / f"{composed.hydra.job.name}.log",

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from autoencoder.cli.command import in_sweep
+from autoencoder.cli.sweeps import as_written
 from autoencoder.errors import InputError
 from autoencoder.paths import absolute, assignment, expand_home, quoted, shown
 from autoencoder.runs.folder import (
@@ -200,8 +201,8 @@ def _run_overrides(folder: RunFolder, given: str) -> tuple[list[str], list[str]]
         )
     hydra = folder.record / "hydra.yaml"
     of_hydra = OmegaConf.select(OmegaConf.load(hydra), "hydra.overrides.hydra") if hydra.is_file() else None
-    kept = [str(override) for override in of_hydra or [] if str(override).startswith(KEPT_HYDRA_SETTINGS)]
-    return [str(override) for override in OmegaConf.load(overrides)], kept
+    kept = [override for override in as_written(of_hydra) if override.startswith(KEPT_HYDRA_SETTINGS)]
+    return as_written(OmegaConf.load(overrides)), kept
 
 
 def _sweep_overrides(folder: RunFolder) -> tuple[list[str], list[str]]:
@@ -211,8 +212,9 @@ def _sweep_overrides(folder: RunFolder) -> tuple[list[str], list[str]]:
     """
     path = folder.path / SWEEP_CONFIG
     try:
-        given: Any = OmegaConf.to_container(OmegaConf.select(OmegaConf.load(path), "hydra.overrides"), resolve=False)
-        return given["task"], [one for one in given["hydra"] if one.startswith(KEPT_SWEEP_SETTINGS)]
+        given = OmegaConf.select(OmegaConf.load(path), "hydra.overrides")
+        of_hydra = [override for override in as_written(given["hydra"]) if override.startswith(KEPT_SWEEP_SETTINGS)]
+        return as_written(given["task"]), of_hydra
     except (OSError, ValueError, TypeError, KeyError, YAMLError, OmegaConfBaseException):
         raise InputError(
             f"{path}, the record of the sweep's command, is lost or broken: type the command again"

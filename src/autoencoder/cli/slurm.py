@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from autoencoder.errors import InputError
@@ -29,6 +30,24 @@ def settle_slurm(trainer: Mapping[str, Any]) -> None:
             f"srun started {tasks} process{'es' * (tasks > 1)}, and trainer.devices={devices} on {nodes} "
             f"node{'s' * (nodes != 1)} are {devices * nodes}: start it with srun --ntasks={devices * nodes}, "
             "without srun, or set trainer.devices"
+        )
+
+
+def check_starts_anew(root: str | None) -> None:
+    """Checks that Lightning does not restore a new run from a checkpoint that it saved when it requeued a job itself.
+
+    In a process that `srun` started, it takes the newest `hpc_ckpt_*.ckpt` of any run, even without a `ckpt_path`.
+
+    Args: root, `trainer.default_root_dir`; None for the working folder, as in Lightning.
+    Raises: InputError if there is such a file.
+    """
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
+    found = sorted(Path(root or ".").glob("hpc_ckpt_*.ckpt")) if SLURMEnvironment.detect() else []
+    if found:
+        raise InputError(
+            f"trainer.default_root_dir has {found[-1]}, from which Lightning would restore the new run under srun: "
+            "move the file away, or set another folder"
         )
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from autoencoder.errors import InputError
 from autoencoder.paths import absolute, quoted, shown
@@ -43,6 +43,15 @@ def begin_sweep(loader: ConfigLoader, config: DictConfig, jobs: Sequence[list[st
         yield missing
     finally:
         sweep.release()
+
+
+def as_written(overrides: DictConfig | ListConfig | None) -> list[str]:
+    """Recorded overrides as the user wrote them; a loop over the list would resolve the `${…}` in them, out of place.
+
+    Args: overrides, None if there is no record of them.
+    """
+    words: Any = OmegaConf.to_container(overrides, resolve=False) if overrides is not None else []
+    return [str(word) for word in words]
 
 
 def in_folder(name: str) -> str:

@@ -42,6 +42,11 @@ def check_trainer(trainer: Mapping[str, Any], callbacks: Mapping[str, Any]) -> N
         value = trainer.get(key)
         if value is not None and value < 1:
             raise InputError(f"trainer.{key} must be greater than 0, got {value}")
+    for key in ("limit_test_batches", "limit_predict_batches"):
+        if trainer.get(key) is not None:
+            raise InputError(
+                f"trainer.{key} would have no effect, since a run measures all test images itself: leave it out"
+            )
     check_strategy(trainer)
     if trainer.get("enable_progress_bar") and callbacks.get("progress"):
         raise InputError(
@@ -49,6 +54,16 @@ def check_trainer(trainer: Mapping[str, Any], callbacks: Mapping[str, Any]) -> N
         )
     for name, part in callbacks.items():
         _check_callback(name, str((part or {}).get("_target_")).rpartition(".")[2], trainer)
+
+
+def check_bases(callbacks: Mapping[str, object], trainer: Mapping[str, Any]) -> None:
+    """Checks built callbacks for what `check_trainer` cannot see: that one is a subclass of what does not work here.
+
+    Raises: InputError for the first that is.
+    """
+    for name, callback in callbacks.items():
+        for base in type(callback).__mro__[1:]:
+            _check_callback(name, base.__name__, trainer)
 
 
 def _check_callback(name: str, kind: str, trainer: Mapping[str, Any]) -> None:
@@ -63,6 +78,11 @@ def _check_callback(name: str, kind: str, trainer: Mapping[str, Any]) -> None:
         raise InputError(
             f"callbacks.{name}: ModelPruning changes the weights between validation and checkpoint, so that best.ckpt "
             "would not be the weights that were measured, and checkpoints lose its masks: leave it out"
+        )
+    if kind == "OnExceptionCheckpoint":
+        raise InputError(
+            f"callbacks.{name}: OnExceptionCheckpoint starts a new run from the file that another run has left in its "
+            "dirpath: leave it out, last.ckpt is saved after each epoch and when a run is stopped"
         )
     if kind in ("RichProgressBar", "TQDMProgressBar") and not trainer.get("enable_progress_bar"):
         raise InputError(

@@ -1,7 +1,7 @@
 """Computes the requested metrics of a trained model, and those of PCA and a random encoder for comparison."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
@@ -13,7 +13,9 @@ from autoencoder.metrics.ssim import has_ssim
 
 log = logging.getLogger(__name__)
 
-QUICK = tuple(name for name, metric in METRICS.items() if metric.of == "reconstructions")  # at the end of each run
+SCORES = tuple(name for name, metric in METRICS.items() if metric.of == "reconstructions")
+QUICK = (*SCORES, "codes")  # at the end of each run
+COLLAPSED = 0.25  # share of latent dimensions that are active, at most
 
 
 def evaluate(outputs: Outputs, metrics: Collection[str] = QUICK) -> dict[str, float | None]:
@@ -26,7 +28,9 @@ def evaluate(outputs: Outputs, metrics: Collection[str] = QUICK) -> dict[str, fl
     Args:
         outputs: of the model on the test images.
         metrics: what to compute on the test images:
-            mse, sse, psnr, ssim: of the model and of PCA (mse of the training and validation images, too);
+            mse, sse, psnr, ssim: of the model and of PCA (mse of the training and validation images, too), and of the
+            model from corrupted images if it was trained on these;
+            codes: what the bottleneck has, such as KL and ELBO, active latents, or the use of a codebook;
             per_class: the requested metrics among these four, for each class;
             knn, probe: accuracy of nearest neighbours and of a linear probe on the latents of the model, of PCA and of
             a random encoder;
@@ -39,8 +43,8 @@ def evaluate(outputs: Outputs, metrics: Collection[str] = QUICK) -> dict[str, fl
         raise ValueError(f"`metrics` must be a list: [{metrics!r}]")
     if unknown := sorted(set(metrics) - set(GROUPS)):
         raise ValueError(f"`metrics` must be some of {', '.join(GROUPS)}, got {', '.join(unknown)}")
-    if PER_CLASS in metrics and not set(QUICK) & set(metrics):
-        raise InputError(f"per_class gives {', '.join(QUICK)} for each class: also ask for one of these")
+    if PER_CLASS in metrics and not set(SCORES) & set(metrics):
+        raise InputError(f"per_class gives {', '.join(SCORES)} for each class: also ask for one of these")
     asked = measurable(metrics, outputs)
     rows = {name: metric for name, metric in METRICS.items() if metric.group in asked}
     scored = [name for name, metric in rows.items() if metric.of == "reconstructions"]
@@ -48,8 +52,12 @@ def evaluate(outputs: Outputs, metrics: Collection[str] = QUICK) -> dict[str, fl
     if "mse" in scored:
         measured["train/mse"] = mean(outputs.on("train").errors)
         measured["val/mse"] = mean(outputs.on("val").errors) if len(outputs.images.val) else None
-    for prefix, model in _baselines(outputs) if scored else ():
+    for prefix, model in (*_baselines(outputs), *_corrupted(outputs)) if scored else ():
         measured |= _means(model, prefix, scored, PER_CLASS in asked)
+    for name, metric in rows.items():
+        if metric.of == "codes" and metric.needs in outputs.codes.details:
+            measured[f"test/{name}"] = metric.function(outputs.codes)
+    _warn_of_collapse(measured, outputs.latents.shape[1])
     for name, metric in rows.items():
         if metric.of == "latents":
             measured |= {f"{prefix}{name}": metric.function(model.latents) for prefix, model in _baselines(outputs)}
@@ -96,6 +104,22 @@ def measurable(metrics: Collection[str], outputs: Outputs) -> set[str]:
 
 def _baselines(outputs: Outputs) -> tuple[tuple[str, Outputs], ...]:
     return ("test/", outputs), ("pca/test_", outputs.pca)
+
+
+def _corrupted(outputs: Outputs) -> tuple[tuple[str, Outputs], ...]:
+    return (("corrupted/test_", outputs.corrupted),) if outputs.corrupts else ()
+
+
+def _warn_of_collapse(measured: Mapping[str, float | None], latent_dim: int) -> None:
+    """Logs a warning if the posterior of most latent dimensions is the prior, whatever the image."""
+    active = measured.get("test/active_units")
+    if active is not None and active <= COLLAPSED * latent_dim:
+        log.warning(
+            "the posterior has collapsed: %d of %d latent dimensions are active; lower model.bottleneck.beta, or set "
+            "warmup or free_bits",
+            active,
+            latent_dim,
+        )
 
 
 def _means(outputs: Outputs, prefix: str, names: Collection[str], per_class: bool) -> dict[str, float]:

@@ -15,10 +15,12 @@ from autoencoder.evaluation.pca import PCA, fit_pca
 from autoencoder.evaluation.projection import project
 from autoencoder.metrics import METRICS
 from autoencoder.metrics.classes import Latents
+from autoencoder.metrics.codes import Codes
+from autoencoder.models.corruptions import Corruption, NoCorruption
 from autoencoder.models.module import AutoencoderModule
 
 SPLIT_TITLES: dict[SplitName, str] = {"train": "training", "val": "validation", "test": "test"}
-RANDOM_SEED = 0  # of the untrained encoder
+RANDOM_SEED = 0  # of the untrained encoder, of corruptions and of samples
 
 
 class Outputs:
@@ -32,11 +34,19 @@ class Outputs:
         model: its `encode` and `decode` are called; moved to the images' device.
         images: the data set.
         split: which of its splits.
+        corruption: applied to the images before the model sees them, the same way in each pass; errors are those from
+            its targets. None: the model sees the images as they are.
     Raises: ValueError for another split than these three, or one without images; TypeError if `images` is not a data
         set.
     """
 
-    def __init__(self, model: AutoencoderModule | PCA, images: ImageSet, split: SplitName = "test") -> None:
+    def __init__(
+        self,
+        model: AutoencoderModule | PCA,
+        images: ImageSet,
+        split: SplitName = "test",
+        corruption: Corruption | None = None,
+    ) -> None:
         if not isinstance(images, ImageSet):
             raise TypeError(f"`images` must be an ImageSet, such as datamodule.images, got {type(images).__name__}")
         if split not in SPLIT_TITLES:
@@ -46,6 +56,7 @@ class Outputs:
         self.model = model.to(images.test.device)
         self.images = images
         self.name = split
+        self.corruption = corruption or NoCorruption()
         self.split = images.split(split)
         self._latents: Tensor | None = None
         self._scores: dict[str, Tensor] = {}
@@ -100,7 +111,8 @@ class Outputs:
         """The reconstructions of the images at these indices, [B, C, H, W] in [-1, 1]."""
         if self._latents is None:  # a few images do not need a pass over all
             with evaluating(self.model):
-                return self.decode(self.model.encode(self.split.images(indices.to(self.split.device)).to(self._dtype)))
+                images = self.corruption(self.split.images(indices.to(self.split.device))).images
+                return self.decode(self.model.encode(images.to(self._dtype)))
         return self.decode(self._latents[indices])
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -126,13 +138,44 @@ class Outputs:
         """The outputs of PCA with as many components, fitted on the training images: the baseline of every run."""
         return Outputs(fit_pca(self.images.train, self.latents.shape[1]), self.images, self.name)
 
+    @property
+    def corrupts(self) -> bool:
+        """Whether the model was trained on corrupted images."""
+        return isinstance(self.model, AutoencoderModule) and self.model.corruption.changes_images
+
+    @cached_property
+    def corrupted(self) -> "Outputs":
+        """The outputs of the same model from images corrupted as in training."""
+        assert isinstance(self.model, AutoencoderModule)
+        return Outputs(self.model, self.images, self.name, self.model.corruption)
+
+    @cached_property
+    def codes(self) -> Codes:
+        """The latents, and what the bottleneck says of them; computed in a pass of its own if it says something."""
+        details: dict[str, list[Tensor]] = {}
+        if not isinstance(self.model, AutoencoderModule):
+            return Codes(self.latents, {}, ())
+        with evaluating(self.model):
+            for images, _ in self.split.batches():
+                code = self.model.code(images.to(self._dtype))
+                if not code.details:
+                    break
+                rows = dict(code.details)
+                if "samples" in rows:
+                    reconstructions = self.model.decode(rows.pop("samples")).float()
+                    rows["elbo"] = self.model.loss.log_likelihood(reconstructions, images) - rows["kl"].sum(1)
+                for name, values in rows.items():
+                    details.setdefault(name, []).append(values.cpu())
+        joined = {name: torch.cat(values) for name, values in details.items()}
+        return Codes(self.latents, joined, self.model.bottleneck.code_sizes)
+
     @cached_property
     def random(self) -> "Outputs":
         """The outputs of an untrained model of the same sizes, initialised with a fixed seed."""
         assert isinstance(self.model, AutoencoderModule)
         with torch.random.fork_rng(devices=[]):  # weights are initialised on the CPU
             torch.manual_seed(RANDOM_SEED)
-            return Outputs(type(self.model)(**dict(self.model.hparams)), self.images, self.name)
+            return Outputs(self.model.untrained(), self.images, self.name)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -147,6 +190,7 @@ class Outputs:
             start = 0
             for images, _ in self.split.batches():
                 batch = slice(start, start + len(images))
+                images, targets = self.corruption(images)
                 if known is None:
                     latents = self.model.encode(images.to(self._dtype))
                     if not start:
@@ -157,7 +201,7 @@ class Outputs:
                 if functions:
                     reconstructions = self.model.decode(latents).float()
                     for name, function in functions.items():
-                        values[name][batch] = function(reconstructions, images)
+                        values[name][batch] = function(reconstructions, targets)
                 start = batch.stop
         # Kept only now: after a pass that failed halfway nothing is known.
         self._latents = encoded if known is None else known
@@ -166,11 +210,15 @@ class Outputs:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; restores each submodule's mode and all random states afterwards."""
+    """Evaluation mode without gradients, with random numbers that are the same each time.
+
+    Restores each submodule's mode and all random states afterwards.
+    """
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:
         with torch.inference_mode(), isolate_rng():
+            torch.manual_seed(RANDOM_SEED)
             yield
     finally:
         for part, training in modes.items():

@@ -56,6 +56,16 @@ def project(latents: Tensor, projection: Projection) -> tuple[Tensor, tuple[str,
     return _principal_components(latents)
 
 
+def principal_axes(latents: Tensor) -> tuple[Tensor, Tensor]:
+    """The principal axes of `latents` [N, K] on the CPU, which must be finite, largest variance first.
+
+    Returns: orthonormal directions [K, K], one a row, and their shares of the variance [K], both float64.
+    """
+    centred = latents.double() - latents.double().mean(0)
+    variances, directions = torch.linalg.eigh(centred.T @ centred)  # smallest first
+    return directions.flip(1).T, (variances / variances.sum().clamp(min=1e-12)).flip(0).clamp(min=0)
+
+
 def _tsne(latents: Tensor) -> Tensor:
     """Points [N, 2] from t-SNE, initialised with principal components; all 0 if all latents are equal."""
     from sklearn.manifold import TSNE
@@ -76,11 +86,10 @@ def _tsne(latents: Tensor) -> Tensor:
 
 def _principal_components(latents: Tensor) -> tuple[Tensor, tuple[str, str]]:
     """Points [N, 2] along the two directions of largest variance, and axis names with the share of the variance."""
-    centred = latents.double() - latents.double().mean(0)
-    variances, directions = torch.linalg.eigh(centred.T @ centred)  # smallest first
-    shares = (variances / variances.sum().clamp(min=1e-12)).flip(0).tolist()
+    directions, shares = principal_axes(latents)
     first, second = (
         f"{name} principal component of the latents ({share:.0%} of the variance)"
-        for name, share in zip(("first", "second"), shares, strict=False)
+        for name, share in zip(("first", "second"), shares.tolist(), strict=False)
     )
-    return (centred @ directions.flip(1)[:, :2]).float(), (first, second)
+    centred = latents.double() - latents.double().mean(0)
+    return (centred @ directions[:2].T).float(), (first, second)

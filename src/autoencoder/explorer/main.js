@@ -9,6 +9,7 @@ for (const part of document.querySelectorAll(".needs-network")) part.hidden = !n
 if (network) {
   const sliders = startSliders(network);
   startDrawing(network, sliders);
+  if (data.latent_dim === 2) startPlane(network, sliders);
 }
 startMap(network);
 showWorst();

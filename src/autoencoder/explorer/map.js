@@ -26,7 +26,6 @@ function startMap(network) {
     });
     const [across, up] = map.axes;
     element("axes").textContent = `Across: ${across}. ${up ? `Up: ${up}. ` : ""}${map.note}`;
-    for (const button of element("projections").children) button.ariaPressed = String(button.textContent === map.name);
     moveTo(-1);
     layOut();
   }
@@ -187,15 +186,7 @@ function startMap(network) {
 
   const ofAll = samples.count < data.test_images ? ` of ${data.test_images.toLocaleString("en")}` : "";
   element("map-title").textContent = `Map of ${samples.count.toLocaleString("en")}${ofAll} test images`;
-  const maps = data.samples.maps;
-  element("projections").hidden = maps.length < 2;
-  for (const map of maps) {
-    const button = create("button", map.name);
-    button.type = "button";
-    button.addEventListener("click", () => choose(map));
-    element("projections").append(button);
-  }
-  choose(maps[0]);
+  addChoices(element("projections"), data.samples.maps, choose);
   for (const { name, color } of data.classes) {
     const entry = create("li", name);
     const swatch = create("span", "", "swatch");

@@ -19,11 +19,23 @@ function erf(x) {
 }
 
 const activations = {
-  none: (x) => x,
   relu: (x) => (x > 0 ? x : 0),
   gelu: (x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2)),
   leaky_relu: (x) => (x > 0 ? x : 0.01 * x),
   tanh: Math.tanh,
+};
+
+// What a bottleneck makes of the encoder's output; the settings are those of its Python class.
+const bottlenecks = {
+  mean: ({ count }) => (values) => values.subarray(0, count),
+  top_k: ({ k }) => (values) => {
+    const smallest = Float32Array.from(values).sort()[values.length - k];
+    return values.map((value) => (value >= smallest ? value : 0));
+  },
+  fsq: ({ steps, outermost, offset }) => {
+    const shift = Math.atanh(offset / outermost);
+    return (values) => values.map((value) => Math.round(Math.tanh(value + shift) * outermost - offset) / steps);
+  },
 };
 
 // {encode, decode} of the model in the page, null if it contains none.
@@ -32,28 +44,30 @@ function buildNetwork(description) {
   const weights = decodeWeights(description.weights, description.precision);
   let position = 0;
   const take = (count) => weights.subarray(position, (position += count));
-  const build = (layers) =>
-    layers.map(({ inputs, outputs, activation }) => ({
-      matrix: take(inputs * outputs), // [outputs, inputs]
-      bias: take(outputs),
-      activate: activations[activation],
-    }));
-  const encoder = build(description.encoder);
-  const decoder = build(description.decoder);
+  const [encoder, decoder] = [description.encoder, description.decoder].map((layers) =>
+    layers.map((layer) => buildLayer(layer, take)));
+  const forward = (layers, input) => layers.reduce((values, layer) => layer(values), Float32Array.from(input));
   return { encode: (image) => forward(encoder, image), decode: (latent) => forward(decoder, latent) };
 }
 
-function forward(layers, input) {
-  let values = Float32Array.from(input);
-  for (const { matrix, bias, activate } of layers) {
+// The function of a layer, from values to values; `take` gives the next weights.
+function buildLayer(layer, take) {
+  if (activations[layer.kind]) return (values) => values.map(activations[layer.kind]);
+  if (bottlenecks[layer.kind]) return bottlenecks[layer.kind](layer);
+  if (layer.kind === "linear") return linear(take(layer.inputs * layer.outputs), take(layer.outputs));
+  return buildConvolution(layer, take);
+}
+
+// The matrix is [outputs, inputs].
+function linear(matrix, bias) {
+  return (values) => {
     const width = values.length;
     const next = new Float32Array(bias.length);
     for (let row = 0, at = 0; row < next.length; row++) {
       let sum = bias[row];
       for (let column = 0; column < width; column++) sum += matrix[at++] * values[column];
-      next[row] = activate(sum);
+      next[row] = sum;
     }
-    values = next;
-  }
-  return values;
+    return next;
+  };
 }

@@ -1,6 +1,7 @@
 // Shared by all parts of the explorer: its data, access to its elements, and functions that paint images.
 const data = JSON.parse(document.getElementById("data").textContent);
-const IMAGE_SIZE = data.height * data.width;
+const PLANE_SIZE = data.height * data.width; // values of one channel of an image
+const IMAGE_SIZE = data.channels * PLANE_SIZE; // of a whole image, which lists them channel by channel
 
 const element = (id) => document.getElementById(id);
 
@@ -10,6 +11,22 @@ function create(tag, text = "", className = "") {
   node.textContent = text;
   if (className) node.className = className;
   return node;
+}
+
+// Fills an element with one button for each choice, by its `name`, and chooses the first; hidden if it is the only one.
+function addChoices(container, choices, choose) {
+  const buttons = choices.map(({ name }) => create("button", name));
+  const press = (number) => {
+    buttons.forEach((button, each) => { button.ariaPressed = String(each === number); });
+    choose(choices[number]);
+  };
+  buttons.forEach((button, number) => {
+    button.type = "button";
+    button.addEventListener("click", () => press(number));
+  });
+  container.append(...buttons);
+  container.hidden = buttons.length < 2;
+  press(0);
 }
 
 function decodeBase64(text) {
@@ -34,17 +51,17 @@ const className = (number) => data.classes[number].name;
 // Converts pixels 0..255 to the model's range, [-1, 1].
 const normalize = (pixels) => Float32Array.from(pixels, (pixel) => pixel / 127.5 - 1);
 
-// Paints the grey values `grey(index)`, 0..255, one per canvas pixel; the style sheet enlarges the canvas.
-function paint(canvas, grey) {
+// Paints the values `value(index)`, 0..255, of an image, one pixel per canvas pixel; the style sheet enlarges the canvas.
+function paint(canvas, value) {
   if (canvas.width !== data.width || canvas.height !== data.height) {
     canvas.width = data.width;
     canvas.height = data.height;
   }
+  const planes = data.channels === 3 ? [0, PLANE_SIZE, 2 * PLANE_SIZE] : [0, 0, 0]; // where red, green and blue start
   const context = canvas.getContext("2d");
   const image = context.createImageData(data.width, data.height);
-  for (let index = 0; index < IMAGE_SIZE; index++) {
-    const value = grey(index);
-    image.data[4 * index] = image.data[4 * index + 1] = image.data[4 * index + 2] = value;
+  for (let index = 0; index < PLANE_SIZE; index++) {
+    planes.forEach((start, colour) => { image.data[4 * index + colour] = value(start + index); });
     image.data[4 * index + 3] = 255;
   }
   context.putImageData(image, 0, 0);

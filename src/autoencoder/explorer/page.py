@@ -1,42 +1,38 @@
 """Writes the explorer: one HTML file that contains a trained model and runs it offline, in any browser."""
 
-import base64
 import html
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from autoencoder.errors import InputError
 from autoencoder.evaluation import Projection
 from autoencoder.evaluation.outputs import Outputs
 from autoencoder.evaluation.projection import MAP_IMAGES, spread_evenly
 from autoencoder.explorer import Precision
+from autoencoder.explorer.axes import slider_axes
+from autoencoder.explorer.encoding import encode_bytes
+from autoencoder.explorer.network import network_data
 from autoencoder.metrics import metric_rows
-from autoencoder.models.module import AutoencoderModule
-from autoencoder.models.networks import MLPAutoencoder
+from autoencoder.models.bottlenecks.variational import Variational
 from autoencoder.pictures.panels import to_pixels
 from autoencoder.pictures.style import CLASS_COLORS
 from autoencoder.runs.folder import write_whole
 
-DTYPES = {"half": torch.float16, "single": torch.float32}
-ACTIVATION_NAMES: dict[type[nn.Module], str] = {
-    nn.ReLU: "relu",
-    nn.GELU: "gelu",
-    nn.LeakyReLU: "leaky_relu",
-    nn.Tanh: "tanh",
-}
-SCRIPTS = ("page.js", "network.js", "sliders.js", "drawing.js", "map.js", "gallery.js", "main.js")  # in this order
+SCRIPTS = (  # in this order
+    *("page.js", "convolution.js", "network.js", "sliders.js", "ink.js", "drawing.js"),
+    *("plane.js", "map.js", "gallery.js", "main.js"),
+)
 MARKER = '<meta name="generator" content="autoencoder explorer">'  # marks files that may be overwritten
-SAMPLE_PIXELS = MAP_IMAGES * 784  # at most; the default model's page then has 3 MB, also at single precision
+ROOM = 1_950_000  # bytes for weights and samples; the pages of the default models then have 3 MB at most
 WORST = 16
-CALIBRATION_IMAGES = 1_000
+CALIBRATION_IMAGES = 300
 TSNE_NOTE = "t-SNE keeps neighbours together; distances between groups and points on a line mean little."
 
 
@@ -48,16 +44,17 @@ def write_explorer(
 ) -> None:
     """Writes the explorer of a trained model as one self-contained file.
 
-    The page of any model has the map of its latents, its worst reconstructions and its metrics. For a fully-connected
-    model it also has the parts that run the model: sliders, drawing, interpolation.
+    The page of any model has the map of its latents, its worst reconstructions and its metrics. For a model that
+    `network_data` can describe, it also has the parts that run it: sliders, drawing, interpolation, and the plane of
+    two latent dimensions.
 
     Args:
-        outputs: of the model on the test images, which must have one channel.
+        outputs: of the model on the test images.
         metrics: named as in `metrics.json`; missing ones are left out of the page's table.
         path: the file, in an existing folder; an older explorer there is replaced atomically.
         precision: of the weights inside the page, `half` (16 bits) or `single` (32 bits).
-    Raises: InputError if `path` is another kind of file or its folder is missing, if the images have several
-        channels, or if a weight is too large for `half`.
+    Raises: InputError if `path` is another kind of file or its folder is missing, or if a weight is too large
+        for `half`.
     """
     check_output(path)
     page = build_page(page_data(outputs, metrics, precision))
@@ -79,12 +76,6 @@ def check_output(path: Path) -> None:
             raise InputError(f"output={path} exists and is not an explorer page: move it, or choose another output")
 
 
-def check_explorable(image_shape: Sequence[int]) -> None:
-    """Raises: InputError unless a page can show images of this shape: channels, height, width."""
-    if image_shape[0] != 1:
-        raise InputError(f"the explorer shows images with one channel, these have {image_shape[0]}: leave out explorer")
-
-
 def build_page(data: Mapping[str, Any]) -> str:
     """The page's HTML: the template with style, scripts and `page_data` filled in."""
     folder = files(__package__)
@@ -102,29 +93,31 @@ def build_page(data: Mapping[str, Any]) -> str:
 
 def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision = "half") -> dict[str, Any]:
     """The page's data as plain values and base64 text; arguments and errors as in `write_explorer`."""
-    check_explorable(outputs.images.image_shape)
-    _, height, width = outputs.images.image_shape
+    channels, height, width = outputs.images.image_shape
     latents, errors = outputs.latents, outputs.errors
     present, classes = outputs.labels.unique(return_inverse=True)  # the page numbers only these classes
-    chosen = spread_evenly(len(outputs), min(max(SAMPLE_PIXELS // (height * width), WORST), MAP_IMAGES))
+    has_prior = isinstance(getattr(outputs.model, "bottleneck", None), Variational)
+    network = network_data(outputs.model, outputs.images.train.images(slice(CALIBRATION_IMAGES)), precision)
+    # Large models leave less room for samples, but never less than a quarter.
+    room = max(ROOM - len(network["weights"]) * 3 // 4, ROOM // 4) if network else ROOM
+    chosen = spread_evenly(len(outputs), min(max(room // (channels * height * width), WORST), MAP_IMAGES))
     return {
         "title": outputs.images.title,
+        "channels": channels,
         "height": height,
         "width": width,
         "latent_dim": latents.shape[1],
-        "network": network_data(outputs.model, outputs.images.train.images(slice(CALIBRATION_IMAGES)), precision),
-        "range": {
-            "low": torch.quantile(latents, 0.01, dim=0).tolist(),
-            "mean": latents.mean(0).tolist(),
-            "high": torch.quantile(latents, 0.99, dim=0).tolist(),
-        },
+        "network": network,
+        "mean": latents.mean(0).tolist(),
         "samples": {
-            "pixels": _encode_bytes(outputs.split.raw(chosen.to(outputs.split.device))),
+            "pixels": encode_bytes(outputs.split.raw(chosen.to(outputs.split.device))),
             "classes": classes[chosen].tolist(),
             "errors": [round(error, 5) for error in errors[chosen].tolist()],
-            "latents": _encode_bytes(latents[chosen]),
+            "latents": encode_bytes(latents[chosen]),
             "maps": _maps(outputs, chosen),
         },
+        "axes": slider_axes(latents, has_prior),
+        "has_prior": has_prior,
         "start": int(errors[chosen].argsort(stable=True)[len(chosen) // 2]),  # the sample that the page opens on
         "test_images": len(outputs),
         "classes": [_class(label, outputs) for label in present.tolist()],
@@ -134,50 +127,13 @@ def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision
     }
 
 
-@torch.inference_mode()
-def network_data(module: nn.Module, images: Tensor, precision: Precision) -> dict[str, Any] | None:
-    """The layers of a fully-connected model, with weights in base64; None for any other network.
-
-    Each layer has `inputs`, `outputs` and `activation` (as named in the config, or `none`). The weights are those of
-    the encoder, then the decoder; for each layer first the matrix [outputs, inputs], then the bias [outputs]. Each bias
-    corrects the average error over `images` that rounding its matrix to `half` causes; this halves the pixels' errors.
-
-    Args: images [B, C, H, W] in [-1, 1], like those that the model was trained on.
-    Raises: InputError if a weight is too large for `half`.
-    """
-    if not isinstance(module, AutoencoderModule) or type(module.network) is not MLPAutoencoder:
-        return None
-    if (type(module).encode, type(module).decode) != (AutoencoderModule.encode, AutoencoderModule.decode):
-        return None
-    dtype = DTYPES[precision]
-    tensors: list[Tensor] = []
-    layers: dict[str, list[dict[str, Any]]] = {"encoder": [], "decoder": []}
-    values = images
-    for part, steps in (("encoder", module.network.encoder), ("decoder", module.network.decoder)):
-        for step in steps:
-            if isinstance(step, nn.Linear):
-                sizes = {"inputs": step.in_features, "outputs": step.out_features}
-                layers[part].append(sizes | {"activation": "none"})
-                lost = step.weight - step.weight.to(dtype)
-                tensors += [step.weight, step.bias + lost @ values.mean(0)]
-            elif type(step) in ACTIVATION_NAMES:
-                layers[part][-1]["activation"] = ACTIVATION_NAMES[type(step)]
-            elif not isinstance(step, nn.Flatten | nn.Unflatten):
-                return None
-            values = step(values)
-    weights = torch.cat([tensor.flatten() for tensor in tensors]).cpu().to(dtype)
-    if not weights.isfinite().all():
-        raise InputError(f"precision={precision}: a weight is too large or not a number; use precision=single")
-    return {"precision": precision, **layers, "weights": _encode_bytes(weights)}
-
-
 def _maps(outputs: Outputs, chosen: Tensor) -> list[dict[str, Any]]:
     """The maps of the chosen latents; the page opens on the first. A single latent dimension has only one map."""
     wanted: tuple[tuple[Projection, str, str], ...] = (("tsne", "t-SNE", TSNE_NOTE), ("pca", "PCA", ""))
     maps = []
     for projection, name, note in wanted if outputs.latents.shape[1] > 1 else wanted[1:]:
         points, axes = outputs.map(projection, chosen)
-        maps.append({"name": name, "points": _encode_bytes(points), "axes": list(axes), "note": note})
+        maps.append({"name": name, "points": encode_bytes(points), "axes": list(axes), "note": note})
     return maps
 
 
@@ -199,15 +155,9 @@ def _facts(metrics: Mapping[str, Any]) -> list[str]:
 def _worst(outputs: Outputs, classes: Tensor) -> dict[str, Any]:
     indices = outputs.errors.argsort(descending=True, stable=True)[:WORST]
     return {
-        "pixels": _encode_bytes(to_pixels(outputs.originals(indices))),
-        "reconstructions": _encode_bytes(to_pixels(outputs.reconstructions(indices))),
+        "pixels": encode_bytes(to_pixels(outputs.originals(indices))),
+        "reconstructions": encode_bytes(to_pixels(outputs.reconstructions(indices))),
         "errors": [round(error, 5) for error in outputs.errors[indices].tolist()],
         "classes": classes[indices].tolist(),
         "indices": indices.tolist(),
     }
-
-
-def _encode_bytes(values: Tensor) -> str:
-    """The values in base64, little-endian, row by row."""
-    array = values.detach().cpu().contiguous().numpy()
-    return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode("ascii")

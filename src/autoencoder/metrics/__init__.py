@@ -16,20 +16,23 @@ class Metric(NamedTuple):
             `reconstructions`: takes (reconstructions, images), two [B, C, H, W] in [-1, 1], and returns one value per
             image, [B], which is averaged over all images, or for `per_class` over those of each class.
             `latents`: takes latents [N, K] of the test images and returns a number.
+            `codes`: takes the `Codes` of the test images (see `autoencoder.metrics.codes`) and returns a number.
             `classes`: takes the labelled latents of the training, validation and test images (see
             `autoencoder.metrics.classes`) and returns a number.
         function_name: `module:function`; a name, so that the command line knows all metrics without importing torch.
         group: the name used to request it, as in `metrics=[knn]`.
         higher_is_better: whether a model with a higher value is better.
+        needs: the detail of a code that a bottleneck must give, of a metric of `codes`.
     """
 
     label: str
     heading: str
     digits: str
-    of: Literal["reconstructions", "latents", "classes"]
+    of: Literal["reconstructions", "latents", "codes", "classes"]
     function_name: str
     group: str
     higher_is_better: bool = False
+    needs: str = ""
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -43,6 +46,16 @@ METRICS: dict[str, Metric] = {  # by the name in metrics.json, after `test/`, `p
     "sse": Metric("sse, per image in [0, 1]", "sse", ".2f", "reconstructions", "reconstruction:image_sse", "sse"),
     "psnr": Metric("psnr, dB", "psnr dB", ".2f", "reconstructions", "reconstruction:image_psnr", "psnr", True),
     "ssim": Metric("ssim", "ssim", ".4f", "reconstructions", "ssim:image_ssim", "ssim", True),
+    "elbo": Metric("ELBO, nats per image", "elbo", ".1f", "codes", "codes:elbo", "codes", True, "elbo"),
+    "kl": Metric("KL, nats per image", "kl", ".2f", "codes", "codes:kl", "codes", needs="kl"),
+    "active_units": Metric("active units", "active", ".0f", "codes", "codes:active_units", "codes", True, "kl"),
+    "active_share": Metric("active latents", "active", ".1%", "codes", "codes:active_share", "codes", needs="active"),
+    "dead_latents": Metric("dead latents", "dead", ".0f", "codes", "codes:dead_latents", "codes", needs="active"),
+    "codebook_use": Metric("codebook use", "use", ".1%", "codes", "codes:codebook_use", "codes", True, "indices"),
+    "perplexity": Metric("perplexity", "perpl.", ".1f", "codes", "codes:perplexity", "codes", True, "indices"),
+    "bits_per_image": Metric(
+        "bits per image", "bits", ".0f", "codes", "codes:bits_per_image", "codes", needs="indices"
+    ),
     "knn_accuracy": Metric(
         "nearest neighbours, accuracy", "knn", ".2%", "classes", "classes:knn_accuracy", "knn", True
     ),
@@ -52,10 +65,13 @@ METRICS: dict[str, Metric] = {  # by the name in metrics.json, after `test/`, `p
     "dead_dimensions": Metric("dead dimensions", "dead", ".0f", "latents", "latents:dead_dimensions", "latents"),
     "effective_rank": Metric("effective rank", "rank", ".2f", "latents", "latents:effective_rank", "latents", True),
 }
-MODELS = {"test/": "autoencoder", "pca/test_": "PCA", "random/test_": "random encoder"}  # by prefix of their metrics
+MODELS = {  # by prefix of their metrics
+    **{"test/": "autoencoder", "corrupted/test_": "from corrupted images"},
+    **{"pca/test_": "PCA", "random/test_": "random encoder"},
+}
 MEASURED_ON = {  # by prefix of a key in metrics.json
     **{"val/": "validation", "train/": "training", "test/": "test"},
-    **{"pca/test_": "PCA's test", "random/test_": "random encoder's test"},
+    **{"corrupted/test_": "corrupted test", "pca/test_": "PCA's test", "random/test_": "random encoder's test"},
 }
 PER_CLASS = "per_class"
 GROUPS = (*dict.fromkeys(metric.group for metric in METRICS.values()), PER_CLASS)

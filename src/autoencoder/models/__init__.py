@@ -1,1 +1,1 @@
-"""From batch to loss: the networks, and the LightningModule that trains them."""
+"""From batch to loss: networks, bottlenecks, corruptions and losses, and the LightningModule that trains them."""

@@ -1,9 +1,8 @@
-"""AutoencoderModule, the LightningModule: the network, the training step, and the errors measured during training."""
+"""AutoencoderModule, the LightningModule: its parts, the training step, and the errors measured during training."""
 
-from collections.abc import Callable, Mapping, Sequence
-from inspect import Parameter, signature
+from collections.abc import Callable, Collection, Sequence
 from math import isfinite
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -17,7 +16,13 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from autoencoder.errors import InputError
 from autoencoder.limits import Count, checked
 from autoencoder.metrics.reconstruction import ReconstructionError
-from autoencoder.models.networks import Activation, EncoderDecoder, MLPAutoencoder
+from autoencoder.models.bottlenecks import Bottleneck, Code
+from autoencoder.models.bottlenecks.identity import Identity
+from autoencoder.models.corruptions import Corruption, NoCorruption
+from autoencoder.models.losses import MSE, Loss
+from autoencoder.models.networks import Network
+from autoencoder.models.networks.mlp import MLP
+from autoencoder.models.parts import Part, build_part, check_packages
 from autoencoder.optim.optimizers import muon, of_module
 from autoencoder.optim.schedulers import linear, of_run, steps_of_run
 
@@ -36,23 +41,6 @@ class DivergenceError(InputError):
             f"training diverged in epoch {trainer.current_epoch + 1}, step {trainer.global_step}, at a learning rate "
             f"of {rate:.3g}, {peak:.3g} at its peak: values are infinite or NaN; lower optimizer.lr and run again"
         )
-
-
-def plain(name: str, value: Any) -> Any:
-    """Converts an argument to plain values for a checkpoint: int, float, str, bool, None, and lists and dicts of them.
-
-    Raises: TypeError for anything else.
-    """
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [plain(name, one) for one in value]
-    if isinstance(value, Mapping):
-        return {str(key): plain(name, one) for key, one in value.items()}
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    raise TypeError(
-        f"`{name}` is a {type(value).__name__}, and a checkpoint holds plain values: pass a number, a string, or a "
-        "list or dict of these, or add it to the class's NOT_SAVED"
-    )
 
 
 def model_name(model: type[LightningModule]) -> str:
@@ -74,16 +62,19 @@ def images_of(batch: Batch) -> Tensor:
 
 
 class AutoencoderModule(LightningModule):
-    """A fully-connected autoencoder, trained on the mean squared error of its reconstructions.
+    """An autoencoder of four parts, network, bottleneck, corruption and loss, and how it trains.
 
-    The checkpoint holds the network's arguments as plain values, but not the optimiser and the schedule, so that
-    `AutoencoderModule.load_from_checkpoint(path)` needs nothing else. A subclass's arguments are saved, too, except
-    those in `NOT_SAVED`.
+    In Python a part is a class, or a functools.partial of one with its settings:
+    `AutoencoderModule(latent_dim=8, bottleneck=partial(Variational, beta=4.0))`. A checkpoint holds the parts as plain
+    data, but not the optimiser and the schedule, so that `AutoencoderModule.load_from_checkpoint(path)` needs nothing
+    else. A subclass with arguments of its own saves them with `self.save_hyperparameters("NAME", logger=False)`.
 
     Args:
-        latent_dim: width of the bottleneck.
-        hidden_dims: widths of the encoder's hidden layers, from the image to the bottleneck; the decoder mirrors them.
-        activation: between the layers.
+        latent_dim: width of the latents.
+        network: a `Network`; None for `MLP` with its defaults.
+        bottleneck: a `Bottleneck`; None for `Identity`.
+        corruption: a `Corruption`; None for `NoCorruption`.
+        loss: a `Loss`; None for `MSE`.
         image_shape: channels, height and width of the images; None for MNIST's, (1, 28, 28).
         compile: compile the network with torch.compile; a checkpoint's keys stay the same.
         optimizer: function that makes the optimiser from this module, or a torch optimiser class; None for `muon`
@@ -92,123 +83,172 @@ class AutoencoderModule(LightningModule):
             class; None for `linear`.
     Raises:
         ValueError: for an argument of a wrong type or out of range.
+        InputError: for parts that do not fit together.
     """
-
-    NOT_SAVED: ClassVar[tuple[str, ...]] = ("compile", "optimizer", "scheduler")  # they do not change the network
-    _arguments: dict[str, Any]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Notes all arguments of a subclass, since `AutoencoderModule.__init__` sees only its own."""
-        module = super().__new__(cls)
-        bound = signature(cls.__init__).bind_partial(module, *args, **kwargs)
-        bound.apply_defaults()
-        arguments = dict(list(bound.arguments.items())[1:])  # without self
-        for parameter in bound.signature.parameters.values():
-            if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
-                more = arguments.pop(parameter.name)
-                arguments |= more if isinstance(more, dict) else {}
-        object.__setattr__(module, "_arguments", arguments)
-        return module
 
     @checked
     def __init__(
         self,
         latent_dim: Count = 32,
-        hidden_dims: Sequence[Count] = (128, 64),
-        activation: Activation = "relu",
+        network: Part | None = None,
+        bottleneck: Part | None = None,
+        corruption: Part | None = None,
+        loss: Part | None = None,
         image_shape: ImageShape | None = None,
         compile: bool = False,
         optimizer: Callable[..., Any] | None = None,
         scheduler: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__()
-        hidden_dims, image_shape = list(hidden_dims), list(image_shape or (1, 28, 28))
-        own = self._arguments | ({"image_shape": image_shape} if "image_shape" in self._arguments else {})
-        saved = {name: plain(name, value) for name, value in own.items() if name not in self.NOT_SAVED}
-        self.save_hyperparameters(saved, logger=False)
         self.latent_dim = latent_dim
-        self.image_shape = torch.Size(image_shape)
-        self.network: EncoderDecoder = MLPAutoencoder(image_shape, hidden_dims, latent_dim, activation)
+        self.image_shape = torch.Size(image_shape or (1, 28, 28))
+        latents = {"latent_dim": latent_dim}
+        self.loss, loss_data = build_part("loss", loss or MSE, Loss, {})
+        self.bottleneck, bottleneck_data = build_part("bottleneck", bottleneck or Identity, Bottleneck, latents)
+        self.bottleneck.loss_per_nat = self.loss.per_nat / self.image_shape.numel()
+        sizes = {"image_shape": list(self.image_shape), "encoded_dim": self.bottleneck.encoded_dim, **latents}
+        self.network, network_data = build_part("network", network or MLP, Network, sizes)
+        self.corruption, corruption_data = build_part("corruption", corruption or NoCorruption, Corruption, {})
+        parts = {
+            "network": network_data,
+            "bottleneck": bottleneck_data,
+            "corruption": corruption_data,
+            "loss": loss_data,
+        }
+        self.save_hyperparameters(latents | {"image_shape": list(self.image_shape)} | parts, logger=False)
         if compile:
-            self.network.compile()
+            self.network.encoder.compile()
+            self.network.decoder.compile()
         self.make_optimizer: Callable[[LightningModule], Optimizer] = of_module(optimizer or muon)
         self.make_scheduler: Callable[[Optimizer, int | None], LRScheduler] = of_run(scheduler or linear)
         self.first_optimizer_state: dict[int, Any] | None = None  # set by a run that starts from a checkpoint
-        self.train_loss_sum = torch.zeros(())  # over the images of this epoch so far
+        self.train_sums: dict[str, Tensor] = {}  # over the images of this epoch so far, of `mse` and the penalties
         self.train_images = 0
         self.measured: dict[str, float] = {}  # in this epoch
         self._goes_on = False
+        self._total_steps = 1
         self.val_error = ReconstructionError()
         self.test_error = ReconstructionError()
+
+    @classmethod
+    def load_from_checkpoint(
+        cls, checkpoint_path: Any, *args: Any, allow_packages: Collection[str] = (), **kwargs: Any
+    ) -> Self:
+        """As Lightning's; refuses a checkpoint whose parts are outside this package and `allow_packages`.
+
+        Raises: InputError for such a checkpoint.
+        """
+        saved = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
+        check_packages(saved.get("hyper_parameters", {}), allow_packages, checkpoint_path)
+        return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+
+    def untrained(self) -> Self:
+        """A model of the same parts with new random weights."""
+        return type(self)(**dict(self.hparams))
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstructs `images` [B, C, H, W] in [-1, 1], with the same shape and range.
 
         Raises: ValueError for images of another shape.
         """
-        self._check_shape(images)
-        return self.network(images)
+        return self.decode(self.encode(images))
 
     def encode(self, images: Tensor) -> Tensor:
-        """Encodes `images` [B, C, H, W] in [-1, 1] into latents [B, latent_dim], which have no bounds.
+        """Encodes `images` [B, C, H, W] in [-1, 1] into latents [B, latent_dim].
+
+        Raises: ValueError for images of another shape.
+        """
+        return self.code(images).latents
+
+    def code(self, images: Tensor) -> Code:
+        """What the bottleneck makes of `images` [B, C, H, W] in [-1, 1]: their latents, and what metrics need.
 
         Raises: ValueError for images of another shape.
         """
         self._check_shape(images)
-        return self.network.encoder(images)
+        code: Code = self.bottleneck(self.network.encoder(images))
+        return code
 
     def decode(self, latents: Tensor) -> Tensor:
         """Decodes `latents` [B, latent_dim] into images [B, C, H, W] in [-1, 1]."""
-        return self.network.decoder(latents)
+        images: Tensor = self.network.decoder(latents)
+        return images
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The mean squared error over the pixels and images of a batch.
+        """The loss of a batch, with the bottleneck's penalties.
 
-        `train/mse` is the epoch's mean of these, so the weights change while it is measured.
+        `train/mse` is the epoch's mean of the mean squared error, so the weights change while it is measured.
         """
-        images = images_of(batch)
-        loss = mse_loss(self(images), images)
-        # Summed here and logged once per epoch, since `self.log` in every step takes up to a third of the step.
-        self.train_loss_sum.add_(loss.detach(), alpha=len(images))
-        self.train_images += len(images)
-        return loss
+        corrupted, targets = self.corruption(images_of(batch))
+        code = self.code(corrupted)
+        reconstructions = self.decode(code.latents)
+        loss = self.loss(reconstructions, targets)
+        mse = loss if type(self.loss) is MSE else mse_loss(reconstructions, targets)
+        self._add_up(len(targets), mse=mse, **code.penalties)
+        return sum(code.penalties.values(), start=loss)
+
+    def _add_up(self, count: int, **means: Tensor) -> None:
+        """Adds means over `count` images to the epoch's sums.
+
+        They are logged once per epoch, since `self.log` in every step takes up to a third of the step.
+        """
+        for name, value in means.items():
+            if name not in self.train_sums:
+                self.train_sums[name] = torch.zeros((), dtype=torch.float32, device=value.device)
+            self.train_sums[name].add_(value.detach(), alpha=count)
+        self.train_images += count
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        if self.bottleneck.warmup:
+            self.bottleneck.progress = self.trainer.global_step / self._total_steps
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Raises: DivergenceError, at most `LOOK_EVERY` steps after the loss has become infinite or NaN."""
-        if batch_idx % LOOK_EVERY == 0 and not isfinite(self.train_loss_sum.item()):  # NaN and infinity stay in a sum
+        """Raises: DivergenceError, at most `LOOK_EVERY` steps after the error has become infinite or NaN."""
+        # NaN and infinity stay in a sum
+        if batch_idx % LOOK_EVERY == 0 and "mse" in self.train_sums and not isfinite(self.train_sums["mse"].item()):
             raise DivergenceError(self.trainer)
 
     def on_train_start(self) -> None:
-        self.train_loss_sum = self.train_loss_sum.to(self.device)  # from a checkpoint within an epoch
+        """Raises: InputError for a warm-up in a run without a fixed end."""
+        self.train_sums = {name: value.to(self.device) for name, value in self.train_sums.items()}  # of a checkpoint
         if self._goes_on:
             self._keep_own_settings()
+        if self.bottleneck.warmup:
+            steps = steps_of_run(self.trainer)
+            if steps is None:
+                raise InputError(
+                    "model.bottleneck.warmup is a share of the run, which has no fixed end: set trainer.max_epochs or "
+                    "trainer.max_steps, or set warmup to 0"
+                )
+            self._total_steps = steps
 
     def on_train_epoch_start(self) -> None:
-        self.train_loss_sum = torch.zeros((), device=self.device)
+        self.train_sums = {}
         self.train_images = 0
         self.measured = {}
 
     def on_train_epoch_end(self) -> None:
-        """Logs `train/mse`, also for an epoch that was cut short.
+        """Logs `train/mse` and the penalties, also for an epoch that was cut short.
 
-        It is written to the loggers directly, before the checkpoint notes the length of their files; Lightning would
-        write it afterwards.
+        They are written to the loggers directly, before the checkpoint notes the length of their files; Lightning would
+        write them afterwards.
         """
-        error = self.epoch_errors().get("train/mse")
-        if error is not None:
-            self.log("train/mse", error, logger=False, sync_dist=True)  # all processes have the same value
+        errors = {name: value for name, value in self.epoch_errors().items() if name.startswith("train/")}
+        if errors:
+            self.log_dict(errors, logger=False, sync_dist=True)  # all processes have the same values
             for logger in self.loggers:
-                logger.log_metrics({"train/mse": error, "epoch": self.current_epoch}, step=self.global_step - 1)
+                logger.log_metrics({**errors, "epoch": self.current_epoch}, step=self.global_step - 1)
 
     def epoch_errors(self) -> dict[str, float]:
-        """`train/mse` and `val/mse` of this epoch, without those that were not measured.
+        """`train/mse`, the penalties and `val/mse` of this epoch, without those that were not measured.
 
         Call it at the end of an epoch, and in all processes, since they average their errors.
         """
         if "train/mse" not in self.measured and self.train_images:
             # All processes have the same number of images, so the mean of their means is exact.
-            mean = self.trainer.strategy.reduce(self.train_loss_sum / self.train_images, reduce_op="mean")
-            self.measured["train/mse"] = float(mean)
+            for name, total in self.train_sums.items():
+                mean = self.trainer.strategy.reduce(total / self.train_images, reduce_op="mean")
+                self.measured[f"train/{name}"] = float(mean)
         return dict(self.measured)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -255,18 +295,19 @@ class AutoencoderModule(LightningModule):
         """Adds the names of the model's and the optimiser's classes, and the sums of the epoch so far."""
         checkpoint["model"] = model_name(type(self))
         checkpoint["optimizer"] = type(self.trainer.optimizers[0]).__name__
-        mean_of_processes = self.trainer.strategy.reduce(self.train_loss_sum.clone(), reduce_op="mean")
+        reduce = self.trainer.strategy.reduce
         checkpoint["epoch_so_far"] = {
-            "loss_sum": float(mean_of_processes),
+            "sums": {name: float(reduce(value.clone(), reduce_op="mean")) for name, value in self.train_sums.items()},
             "images": self.train_images,
-            "measured": {name: error for name, error in self.measured.items() if name != "train/mse"},
+            "measured": {name: error for name, error in self.measured.items() if not name.startswith("train/")},
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the sums of the epoch in which the run was stopped."""
         self._goes_on = True
-        so_far = checkpoint.get("epoch_so_far", {"loss_sum": 0.0, "images": 0, "measured": {}})
-        self.train_loss_sum, self.train_images = torch.tensor(so_far["loss_sum"]), so_far["images"]
+        so_far = checkpoint.get("epoch_so_far", {"sums": {}, "images": 0, "measured": {}})
+        self.train_sums = {name: torch.tensor(value, dtype=torch.float32) for name, value in so_far["sums"].items()}
+        self.train_images = so_far["images"]
         self.measured = dict(so_far["measured"])
 
     def _keep_own_settings(self) -> None:

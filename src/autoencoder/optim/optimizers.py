@@ -43,7 +43,7 @@ def muon(
     bias_lr: PositiveFloat = 3e-3,
     newton_schulz_steps: PositiveInt = 5,
 ) -> torch.optim.Optimizer:
-    """Muon for every weight matrix, including the first and the last, and Adam for everything else.
+    """Muon for every weight matrix and convolution kernel, including the first and the last, and Adam for the rest.
 
     Args: module, whose parameters are trained; the others as in `Muon`.
     """
@@ -80,10 +80,11 @@ class Muon(torch.optim.Optimizer):
 
     The update is scaled by 0.2 sqrt(max(rows, columns)), so that its size is about that of Adam's (Liu et al., 2025,
     'Muon is scalable for LLM training', section 2.2), and by sqrt(rows / columns) for matrices with more rows than
-    columns (Jordan's rule). Parameters that are not matrices are trained by Adam with its usual decays.
+    columns (Jordan's rule). A convolution's kernel is the matrix [out, in * height * width] of its filters, that of a
+    transposed convolution [in, out * height * width]. Other parameters are trained by Adam with its usual decays.
 
     Args:
-        params: parameters to train; those with two dimensions by Muon.
+        params: parameters to train; those with two or more dimensions by Muon.
         lr: learning rate of the matrices.
         momentum: decay of the running sum of gradients, with Nesterov's look-ahead.
         weight_decay: times lr, the fraction of a matrix subtracted in each step.
@@ -103,8 +104,8 @@ class Muon(torch.optim.Optimizer):
         parameters = list(params)
         matrices = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "steps": newton_schulz_steps}
         groups = [
-            {"params": [parameter for parameter in parameters if parameter.ndim == 2], **matrices},
-            {"params": [parameter for parameter in parameters if parameter.ndim != 2], "lr": bias_lr},
+            {"params": [parameter for parameter in parameters if parameter.ndim >= 2], **matrices},
+            {"params": [parameter for parameter in parameters if parameter.ndim < 2], "lr": bias_lr},
         ]
         super().__init__(groups, {})
 
@@ -130,10 +131,10 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["momentum"] = torch.zeros_like(weight)
         running = state["momentum"].mul_(momentum).add_(gradient)
-        update = orthogonalize(gradient.add(running, alpha=momentum), steps)
-        rows, columns = weight.shape
+        update = orthogonalize(gradient.add(running, alpha=momentum).flatten(1), steps)
+        rows, columns = update.shape
         scale = 0.2 * max(rows, columns) ** 0.5 * max(1.0, rows / columns) ** 0.5
-        weight.mul_(1 - lr * weight_decay).add_(update, alpha=-lr * scale)
+        weight.mul_(1 - lr * weight_decay).add_(update.view_as(weight), alpha=-lr * scale)
 
     def _step_adam(self, parameters: list[Tensor], lr: float) -> None:
         for parameter in parameters:

@@ -3,7 +3,7 @@
 import logging
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
@@ -20,6 +20,7 @@ from autoencoder.data.folder_module import FolderDataModule
 from autoencoder.data.sources import DOWNLOADED, TITLES, folder_with_files, idx_folder
 from autoencoder.errors import InputError
 from autoencoder.models.module import AutoencoderModule, DivergenceError
+from autoencoder.models.parts import check_packages
 from autoencoder.paths import absolute, expand_home
 from autoencoder.runs.folder import RunFolder
 from autoencoder.runs.history import read_history
@@ -80,17 +81,14 @@ def load_best(trainer: Trainer, module: AutoencoderModule) -> None:
         raise DivergenceError(trainer)
 
 
-def _model_class(path: str | Path, name: str) -> type[AutoencoderModule]:
+def _model_class(path: str | Path, name: str, allow_packages: Collection[str]) -> type[AutoencoderModule]:
     """The class of a checkpoint's model, by its `model_name`.
 
-    Raises: InputError for a class outside this package: a checkpoint must not run code that its user has not read.
+    Raises: InputError for a class outside this package and those allowed: a checkpoint must not run other code.
     """
     home, _, own_name = name.rpartition(".")
-    if home and home.partition(".")[0] != "autoencoder":
-        raise InputError(
-            f"ckpt_path={path} needs the model class {name}, which is not in the package autoencoder: move its file "
-            f"into src/autoencoder/, or load it in Python with {own_name}.load_from_checkpoint(…)"
-        )
+    if home:
+        check_packages({"": {"_target_": name}}, allow_packages, f"ckpt_path={path}")
     try:
         found = getattr(import_module(home or "autoencoder"), own_name, None)
     except ImportError:
@@ -100,14 +98,19 @@ def _model_class(path: str | Path, name: str) -> type[AutoencoderModule]:
     return found
 
 
-def build_model(path: str | Path, checkpoint: Mapping[str, Any]) -> AutoencoderModule:
+def build_model(
+    path: str | Path, checkpoint: Mapping[str, Any], allow_packages: Collection[str] = ()
+) -> AutoencoderModule:
     """The trained model of a checkpoint that was read from `path`.
 
-    Raises: InputError if its class is not there or has other layers now, or if its weights are no numbers.
+    Args: allow_packages, names of packages beside this one that its classes may be from.
+    Raises: InputError if a class is not there, is not allowed or has other layers now, or if its weights are no
+        numbers.
     """
-    model = _model_class(path, checkpoint["model"])
+    model = _model_class(path, checkpoint["model"], allow_packages)
+    check_packages(checkpoint["hyper_parameters"], allow_packages, f"ckpt_path={path}")
     try:
-        module = model.load_from_checkpoint(path, map_location="cpu")
+        module = model.load_from_checkpoint(path, map_location="cpu", allow_packages=allow_packages)
     except RuntimeError as error:  # from PyTorch, with a message that names each layer
         raise InputError(
             f"ckpt_path={path} has other layers than the current {model.__name__} "
@@ -118,17 +121,30 @@ def build_model(path: str | Path, checkpoint: Mapping[str, Any]) -> AutoencoderM
     return module
 
 
-def restore(path: str | Path, data_dir: str | None = None) -> tuple[AutoencoderModule, DataModule]:
+def load(path: str | Path, allow_packages: Collection[str] = ()) -> AutoencoderModule:
+    """The trained model of a checkpoint, in evaluation mode on the CPU; only the file is needed.
+
+    Args: path, of the checkpoint; allow_packages, names of packages beside this one that its classes may be from.
+    Raises: InputError if the checkpoint is missing or broken, or needs a class that is not there or not allowed.
+    """
+    path = expand_home(path)
+    return build_model(path, read_checkpoint(path), allow_packages).eval()
+
+
+def restore(
+    path: str | Path, data_dir: str | None = None, allow_packages: Collection[str] = ()
+) -> tuple[AutoencoderModule, DataModule]:
     """Restores the model and the data of a checkpoint's run; only the file is needed.
 
     Args:
         path: the checkpoint.
         data_dir: folder with the images; None for the folder that the run used, or else the one in DATA_DIR.
+        allow_packages: names of packages beside this one that the model's classes may be from.
     Raises: InputError if the checkpoint is missing or broken, or its images are not available.
     """
     path = expand_home(path)
     checkpoint = read_checkpoint(path)
-    module = build_model(path, checkpoint)
+    module = build_model(path, checkpoint, allow_packages)
     datamodule = _restored_data(path, checkpoint, data_dir)
     if datamodule.image_shape != module.image_shape:
         raise InputError(

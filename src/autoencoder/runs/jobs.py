@@ -44,11 +44,15 @@ class Job:
     error: str
 
     def value(self, key: str) -> Any:
-        """Its value of a setting; of a group that no override has chosen, the class it builds; None if absent."""
+        """Its value of a setting; of a group, what an override has chosen, or else the class it builds; None if absent.
+
+        An override counts only if the settings have what it gave: a resumed run may have taken it away again.
+        """
         if key in self.settings:
             return self.settings[key]
         given = dict(_assignments(self.overrides))
-        if key in given:
+        is_group = "." not in key or any(name.startswith(f"{key}.") for name in self.settings)
+        if key in given and is_group:
             return given[key]
         target = self.settings.get(f"{key}._target_")
         return target.rpartition(".")[2] if isinstance(target, str) else None

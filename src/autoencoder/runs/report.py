@@ -57,7 +57,7 @@ def describe_model(module: AutoencoderModule, datamodule: DataModule) -> dict[st
         "train_size": len(datamodule.images.train),
         "val_size": len(datamodule.images.val),
         "test_size": len(datamodule.images.test),
-        "parameters": sum(parameter.numel() for parameter in module.network.parameters()),
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "latent_dim": module.latent_dim,
         "torch_version": version("torch"),
         "lightning_version": version("lightning"),
@@ -68,7 +68,7 @@ def describe_model(module: AutoencoderModule, datamodule: DataModule) -> dict[st
 def log_outcome(trainer: Trainer, settings: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> None:
     """Logs a finished run's settings beside its test metrics, so that TensorBoard's HParams tab compares runs."""
     measured = {name: value for name, value in metrics.items() if value is not None}
-    test_metrics = {name: value for name, value in measured.items() if name.startswith(("test/", "pca/"))}
+    test_metrics = {name: value for name, value in measured.items() if name.startswith(tuple(MODELS))}
     if "val/mse" in measured:  # of best.ckpt; "val/mse" is the tag of the curve, and "best/…" sorts first
         test_metrics = {"best/val/mse": measured["val/mse"], **test_metrics}
     compared = compared_settings(settings) | {name: metrics[name] for name in ("dataset", "val_size", "epochs")}
@@ -98,13 +98,15 @@ def _not_yet_in_mlflow(logger: Logger, settings: dict[str, Any]) -> dict[str, An
 def compared_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The settings by which runs are compared, as a flat dict: `latent_dim`, `optimizer`, `optimizer/momentum` …
 
-    Args: settings, each part's config by the name of its group.
+    Args: settings, each part's config by the name of its group; a part within a part is a group of its own.
     """
-    compared = {}
+    compared: dict[str, Any] = {}
     for group, part in settings.items():
         for key, value in part.items():
             if key == "_target_":
                 compared[group] = value.rpartition(".")[2]
+            elif isinstance(value, Mapping):
+                compared |= compared_settings({f"{group}/{key}": value})
             elif not key.startswith("_"):
                 compared[key if key in HEADLINES else f"{group}/{key}"] = value
     return {name: value for name, value in compared.items() if name not in INCOMPARABLE}
