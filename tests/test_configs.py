@@ -35,6 +35,7 @@ GROUPS = {
     "hydra",
     "paths",
 }
+NEEDED = {"folder": ["data.path=images"]}  # by name of the file: what only the user can say
 FILES = sorted(path.relative_to(CONFIGS).with_suffix("") for path in CONFIGS.glob("*/**/*.yaml"))
 
 
@@ -51,7 +52,7 @@ def composed(tmp_path: Path, *overrides: str, name: str = "train") -> dict:
 def test_each_file_composes_checks_and_builds(file, tmp_path):
     group, name = file.parent.as_posix(), file.name
     choice = f"{group}=[{name}]" if group == "logger" else f"{group}={name}"
-    settings = composed(tmp_path, choice)
+    settings = composed(tmp_path, choice, *NEEDED.get(name, ()))
     check_config(settings, train.train.function, given=("start",))
     module = instantiate(
         settings["model"],

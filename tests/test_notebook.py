@@ -55,7 +55,8 @@ def test_images_at_hand_are_trained_on_measured_and_drawn(shape, tmp_path):
     measured = evaluate(Outputs(module, data.images), GROUPS)
     assert measured["test/mse"] > 0 and "test/ssim" in measured and "test/probe_accuracy" not in measured
     names = save_figures(Outputs(module, data.images), tmp_path / "figures")
-    assert {"reconstructions", "interpolations", "class_errors", "latent_map"} <= set(names)
+    assert {"reconstructions", "interpolations", "latent_map"} <= set(names) and "class_errors" not in names
+    assert not any("class" in name for name in measured), "there are no classes"
     assert AutoencoderModule.load_from_checkpoint(tmp_path / "last.ckpt").image_shape == data.image_shape
     with pytest.raises(InputError, match="was trained on noise, which"):
         restore(tmp_path / "last.ckpt")

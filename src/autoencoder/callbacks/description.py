@@ -2,7 +2,7 @@
 
 import warnings
 from copy import deepcopy
-from math import ceil, sqrt
+from math import ceil, prod, sqrt
 from pathlib import Path
 
 import torch
@@ -60,8 +60,10 @@ class RunDescription(Callback):
         if outputs is None or not folders:
             return
         with left_out_if_it_fails("the projector"):
+            images = outputs.split.raw(slice(MAX_SIDE**2 // prod(outputs.images.image_shape[1:])))  # no more would fit
+            labels = outputs.labels if outputs.images.labelled else None
             for folder in folders:
-                write_projector(folder, outputs.latents, outputs.errors, outputs.split.pixels, outputs.labels)
+                write_projector(folder, outputs.latents, outputs.errors, images, labels)
 
 
 def show_graph(trainer: Trainer, module: AutoencoderModule) -> None:
@@ -86,14 +88,14 @@ def show_config(trainer: Trainer, text: str) -> None:
             logger.experiment.log_text(logger.run_id, text, "config.yaml")
 
 
-def write_projector(folder: Path, latents: Tensor, errors: Tensor, images: Tensor, labels: Tensor) -> None:
+def write_projector(folder: Path, latents: Tensor, errors: Tensor, images: Tensor, labels: Tensor | None) -> None:
     """Writes the Projector tab's files into a run's `folder`, for as many images as fit into a sprite of 8192 pixels.
 
     Args:
         latents: [N, K].
         errors: [N], mse.
-        images: [N, C, H, W] uint8, C 1 or 3.
-        labels: [N].
+        images: [N, C, H, W] uint8, C 1 or 3; those that do not fit may be missing.
+        labels: [N]; None to number the images instead.
     """
     from PIL import Image
 
@@ -104,8 +106,10 @@ def write_projector(folder: Path, latents: Tensor, errors: Tensor, images: Tenso
     line = "\t".join(["%.5g"] * len(rows[0])) + "\n"
     (folder / "projector").mkdir(parents=True, exist_ok=True)
     (folder / "projector" / "latents.tsv").write_text("".join(line % tuple(row) for row in rows), encoding="utf-8")
-    pairs = zip(labels[:count].tolist(), errors[:count].tolist(), strict=True)
-    table = "label\tmse\n" + "".join(f"{label}\t{error:.4f}\n" for label, error in pairs)
+    named = torch.arange(count) if labels is None else labels[:count]  # the tab wants no header above one column alone
+    pairs = zip(named.tolist(), errors[:count].tolist(), strict=True)
+    heading = "image" if labels is None else "label"
+    table = f"{heading}\tmse\n" + "".join(f"{name}\t{error:.4f}\n" for name, error in pairs)
     (folder / "projector" / "labels.tsv").write_text(table, encoding="utf-8")
     sprite = thumbnails(images[:count].cpu(), per_row).permute(1, 2, 0).squeeze(-1).numpy()
     Image.fromarray(sprite).save(folder / "projector" / "sprite.png", compress_level=1)

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import EarlyStopping, Timer
 
 from autoencoder.callbacks.pruning import Pruning
 from autoencoder.callbacks.stopping import Stopped
-from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.data.base import DataModule
 from autoencoder.errors import InputError
 from autoencoder.models.module import DivergenceError
 from autoencoder.paths import assignment, shown
@@ -19,9 +19,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def noted_if_it_ends_early(
-    folder: RunFolder, trainer: Trainer, datamodule: ImageDataModule, seed: int
-) -> Iterator[None]:
+def noted_if_it_ends_early(folder: RunFolder, trainer: Trainer, datamodule: DataModule, seed: int) -> Iterator[None]:
     """Wraps a fit and what follows: if it is stopped or diverges, metrics.json and the log say where.
 
     Raises:

@@ -6,7 +6,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 
 from autoencoder.callbacks.checkpoints import BestAndLast
-from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.data.base import DataModule
 from autoencoder.evaluation.evaluate import mean
 from autoencoder.evaluation.outputs import Outputs
 from autoencoder.models.module import AutoencoderModule
@@ -14,7 +14,7 @@ from autoencoder.models.module import AutoencoderModule
 log = logging.getLogger(__name__)
 
 
-def keep_final(trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule) -> None:
+def keep_final(trainer: Trainer, module: AutoencoderModule, datamodule: DataModule) -> None:
     """Validates the final weights if no validation did, and saves them as best.ckpt if their error is the lowest.
 
     These are the average of StochasticWeightAveraging, which Lightning sets after the last validation, and the weights

@@ -12,11 +12,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from autoencoder.callbacks.checkpoints import BestAndLast, ends_in_cut_epoch
-from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.data.base import DataModule
 from autoencoder.data.sources import DOWNLOADED, TITLES, folder_with_files, idx_folder
 from autoencoder.errors import InputError
 from autoencoder.models.module import AutoencoderModule
-from autoencoder.runs.checkpoints import read_checkpoint
+from autoencoder.runs.checkpoints import read_checkpoint, trained_data
 from autoencoder.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def check_goes_on(
     path: Path,
     checkpoint: dict[str, Any],
     module: AutoencoderModule,
-    datamodule: ImageDataModule,
+    datamodule: DataModule,
     trainer: Trainer,
     callbacks: Mapping[str, Callback],
     changed: Collection[str],
@@ -62,7 +62,7 @@ def check_goes_on(
             f"ckpt_path={path}"
         )
     _check_best(path.with_name("best.ckpt"))
-    datamodule.load_state_dict(checkpoint["ImageDataModule"])
+    datamodule.load_state_dict(trained_data(checkpoint))
     _check_network(path, checkpoint, module)
     optimizer = _check_optimizer(path, checkpoint, module)
     had_finished = (RunFolder(path.parents[1]).read_metrics() or {}).get("status") == "finished"
@@ -102,8 +102,10 @@ def data_of_run(checkpoint: Mapping[str, Any], data: Mapping[str, Any]) -> dict[
 
     Raises: InputError if its images are in neither folder, and their number is not that of a download.
     """
-    trained, run_had = checkpoint["ImageDataModule"], checkpoint.get("datamodule_hyper_parameters", {})
+    trained, run_had = trained_data(checkpoint), checkpoint.get("datamodule_hyper_parameters", {})
     name = idx_folder(trained["dataset"], data.get("folder"))
+    if "path" in run_had:  # a folder of images
+        return {**data, "title": trained["dataset"]}
     if "data_dir" not in data or (name is None and trained["dataset"] not in TITLES):  # the user's own data module
         return dict(data)
     settings = {**data, "offline_fallback": False, "dataset": trained["dataset"], "val_size": trained["val_size"]}
@@ -143,7 +145,7 @@ def _check_time_is_left(states: Mapping[str, Any], trainer: Trainer) -> None:
                 )
 
 
-def start_from(path: str | Path, module: AutoencoderModule, datamodule: ImageDataModule) -> None:
+def start_from(path: str | Path, module: AutoencoderModule, datamodule: DataModule) -> None:
     """Gives a new run the weights and the optimiser's state of a checkpoint, and nothing else.
 
     If the checkpoint has only weights, the optimiser starts from scratch. The log says which is the case, and whether
@@ -157,7 +159,7 @@ def start_from(path: str | Path, module: AutoencoderModule, datamodule: ImageDat
         _check_optimizer(path, checkpoint, module)
         module.first_optimizer_state = states[0]["state"]
     module.load_state_dict(checkpoint["state_dict"])
-    trained = checkpoint["ImageDataModule"]
+    trained = trained_data(checkpoint)
     val_size = len(datamodule.images.val)
     seen = val_size - trained["val_size"]
     if trained.get("fingerprint") == datamodule.images.fingerprint and seen > 0:

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.data.base import DataModule
 from autoencoder.errors import InputError
 from autoencoder.models.bottlenecks.identity import Identity
 from autoencoder.models.networks.mlp import MLP
@@ -28,7 +28,7 @@ class StartFromPCA(Callback):
             return  # a run that is resumed, or starts from a checkpoint's weights
         network, datamodule = getattr(pl_module, "network", None), getattr(trainer, "datamodule", None)
         is_plain = isinstance(getattr(pl_module, "bottleneck", None), Identity)
-        if not (isinstance(network, MLP) and is_plain and isinstance(datamodule, ImageDataModule)):
+        if not (isinstance(network, MLP) and is_plain and isinstance(datamodule, DataModule)):
             raise InputError(
                 "callbacks.start_from_pca is for fully-connected networks with a plain bottleneck, model=mlp or "
                 "model=deep: "

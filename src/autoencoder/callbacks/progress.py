@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
 
-from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.data.base import DataModule
 from autoencoder.models.module import AutoencoderModule
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Progress(Callback):
         if not (trainer.is_global_zero and sys.stdout and sys.stdout.isatty()):
             return
         datamodule = getattr(trainer, "datamodule", None)
-        batch_size = datamodule.batch_size * trainer.world_size if isinstance(datamodule, ImageDataModule) else None
+        batch_size = datamodule.batch_size * trainer.world_size if isinstance(datamodule, DataModule) else None
         self._bar = make_bar(Console(), batch_size)
         self._bar.add_task(
             _epoch_of(trainer, trainer.current_epoch + 1),

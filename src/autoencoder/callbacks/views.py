@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
-from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.data.base import DataModule
 from autoencoder.evaluation.outputs import Outputs, evaluating
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.pictures.panels import Panel, tile
@@ -62,7 +62,7 @@ def outputs_of(trainer: Trainer, module: LightningModule) -> Outputs | None:
     datamodule = getattr(trainer, "datamodule", None)
     if not (trainer.is_global_zero and trainer.loggers):
         return None
-    if not (isinstance(datamodule, ImageDataModule) and isinstance(module, AutoencoderModule)):
+    if not (isinstance(datamodule, DataModule) and isinstance(module, AutoencoderModule)):
         return None
     return Outputs(module, datamodule.images)
 

@@ -1,4 +1,4 @@
-"""Batches of images held in memory: one order of indices per epoch, one gather per batch."""
+"""Batches of images: one order of indices per epoch; one gather per batch if they are in memory."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
-from autoencoder.data.images import Split
+from autoencoder.data.images import AnySplit
 
 
 class EpochOrder:
@@ -59,11 +59,11 @@ class FixedOrder(EpochOrder, SequentialSampler):
 class ImageBatches:
     """A loader for Lightning: (images [B, C, H, W] float32 in [-1, 1], labels [B] int64), on the split's device.
 
-    Each batch is one gather and one conversion, without workers. The last batch may be short.
+    In memory, each batch is one gather and one conversion, without workers. The last batch may be short.
     A checkpoint saves the epoch and the number of batches dealt, so that a resumed run continues with the next batch.
     """
 
-    def __init__(self, split: Split, order: EpochOrder, batch_size: int) -> None:
+    def __init__(self, split: AnySplit, order: EpochOrder, batch_size: int) -> None:
         self.split = split
         self.sampler = order  # the names under which Lightning looks for `set_epoch`, as in a DataLoader
         self.batch_sampler = None
@@ -79,9 +79,10 @@ class ImageBatches:
         self.dealt = skipped if epoch == self.sampler.epoch else 0
         # The only transfer in an epoch: on a GPU, each gather then stays on the device.
         order = self.sampler.deal().to(self.split.device)
-        for indices in order.split(self.batch_size)[self.dealt :]:
+        chunks = order.split(self.batch_size)[self.dealt :]
+        for indices, images in zip(chunks, self.split.each(chunks), strict=True):
             self.dealt += 1
-            yield self.split.images(indices), self.split.labels[indices]
+            yield images, self.split.labels[indices]
 
     def state_dict(self) -> dict[str, int]:
         """The position in the epoch; Lightning saves it in each checkpoint."""

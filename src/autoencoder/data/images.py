@@ -1,6 +1,6 @@
-"""ImageSet: an immutable data set in memory, divided into splits."""
+"""ImageSet: an immutable data set, divided into splits, in memory or streamed from files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 from zlib import crc32
@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoder.data.pixels import normalize
+from autoencoder.data.classes import choose_classes
+from autoencoder.data.pixels import eval_batch_size, normalize
 from autoencoder.data.sources import CLASS_NAMES, TITLES, LoadedImages
+from autoencoder.data.streaming import StreamedSplit
 from autoencoder.errors import InputError
 
 SPLIT_SEED = 55_000  # for the split only, so that runs with different seeds have the same split
 VAL_SIZE, VAL_SHARE = 5_000, 9  # the default: a ninth of the training images, at most 5,000
-EVAL_BATCH_SIZE = 1_000
+NO_CLASSES = "%s: no classes, so errors of each class, nearest neighbours and probes are left out"  # in the log
 
 Array = Tensor | np.ndarray
 SplitName = Literal["train", "val", "test"]
@@ -23,7 +25,7 @@ SplitName = Literal["train", "val", "test"]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The images of one split, in a fixed order.
+    """The images of one split, in a fixed order, in memory.
 
     Attributes:
         pixels: [N, C, H, W] uint8, 0..255.
@@ -40,12 +42,30 @@ class Split:
     def device(self) -> torch.device:
         return self.pixels.device
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        channels, height, width = self.pixels.shape[1:]
+        return channels, height, width
+
+    def raw(self, indices: Tensor | slice) -> Tensor:
+        """The chosen images [B, C, H, W] uint8, 0..255, on the split's device."""
+        return self.pixels[indices]
+
     def images(self, indices: Tensor | slice) -> Tensor:
         """The chosen images [B, C, H, W] float32 in [-1, 1], on the split's device."""
         return normalize(self.pixels[indices])
 
-    def batches(self, batch_size: int = EVAL_BATCH_SIZE) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images once, in order: (images [B, C, H, W] in [-1, 1], labels [B]); the last batch may be short."""
+    def each(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The images of each chunk of indices, as `images` gives them."""
+        return map(self.images, chunks)
+
+    def batches(self, batch_size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images once, in order: (images [B, C, H, W] in [-1, 1], labels [B]); the last batch may be short.
+
+        Args: batch_size, None for `eval_batch_size`.
+        """
+        batch_size = batch_size or eval_batch_size(self.image_shape)
         for start in range(0, len(self), batch_size):
             batch = slice(start, start + batch_size)
             yield self.images(batch), self.labels[batch]
@@ -54,9 +74,12 @@ class Split:
         return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device))
 
 
+AnySplit = Split | StreamedSplit
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """A data set in memory. `to` returns a new one on another device.
+    """A data set. `to` returns a new one on another device.
 
     Attributes:
         name: in records, for instance `mnist`.
@@ -64,27 +87,37 @@ class ImageSet:
         class_names: by label; empty if classes have no names.
         train, val, test: the splits; `val` may be empty.
         fingerprint: a checksum that identifies these images, see `fingerprint_of`.
+        labelled: whether the images have classes; if not, all labels are 0.
+        left_out: how many training images are of classes that are not trained on.
     """
 
     name: str
     title: str
     class_names: tuple[str, ...]
-    train: Split
-    val: Split
-    test: Split
+    train: AnySplit
+    val: AnySplit
+    test: AnySplit
     fingerprint: str
+    labelled: bool = True
+    left_out: int = 0
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width."""
-        channels, height, width = self.test.pixels.shape[1:]
-        return channels, height, width
+        return self.test.image_shape
+
+    @property
+    def train_images(self) -> int:
+        """The images that there are for training and validation, used or not."""
+        return len(self.train) + len(self.val) + self.left_out
 
     def class_name(self, label: int) -> str:
         """A class's name, or its label if it has none."""
+        if not self.labelled:
+            return "unlabelled"
         return self.class_names[label] if label < len(self.class_names) else str(label)
 
-    def split(self, name: SplitName) -> Split:
+    def split(self, name: SplitName) -> AnySplit:
         return {"train": self.train, "val": self.val, "test": self.test}[name]
 
     def to(self, device: torch.device) -> "ImageSet":
@@ -95,35 +128,55 @@ class ImageSet:
 
 
 def split_images(
-    loaded: LoadedImages, val_size: int | None = None, title: str | None = None, class_names: Sequence[str] = ()
+    loaded: LoadedImages,
+    val_size: int | None = None,
+    title: str | None = None,
+    class_names: Sequence[str] = (),
+    train_classes: Sequence[int | str] = (),
+    labelled: bool = True,
 ) -> ImageSet:
     """Splits the training images with a fixed seed; those of `mnist_5k` are already stratified and cut in order.
 
     Args:
         val_size: images for validation; None for 5,000, or a ninth of a set of fewer than 45,000.
-        title, class_names: as for `ImageDataModule`.
+        title, class_names, train_classes: as for `ImageDataModule`.
+        labelled: whether the images have classes.
     Raises: InputError if no training images are left.
     """
-    count = len(loaded.train_images)
-    if val_size is None:
-        val_size = min(count // VAL_SHARE, VAL_SIZE)
-    if val_size >= count:
-        raise InputError(
-            f"`val_size` must be less than the {count:,} training images of {loaded.name}, got {val_size} "
-            f"(on the command line: data.val_size={count // VAL_SHARE})"
-        )
+    names = tuple(class_names) or CLASS_NAMES.get(loaded.name, ())
+    kept = torch.arange(len(loaded.train_images))
+    if train_classes:
+        kept = choose_classes(train_classes, names, loaded.train_labels, labelled)
+    val_size = validation_images(val_size, len(kept), loaded.name)
     stratified = loaded.name == "mnist_5k"
-    order = torch.arange(count) if stratified else torch.randperm(count, generator=_generator())
-    train, val = order.split([count - val_size, val_size])
+    order = kept if stratified else kept[torch.randperm(len(kept), generator=_generator())]
+    train, val = order.split([len(kept) - val_size, val_size])
     return ImageSet(
         loaded.name,
         title or TITLES.get(loaded.name, loaded.name),
-        tuple(class_names) or CLASS_NAMES.get(loaded.name, ()),
+        names,
         Split(loaded.train_images[train], loaded.train_labels[train]),
         Split(loaded.train_images[val], loaded.train_labels[val]),
         Split(loaded.test_images, loaded.test_labels),
         fingerprint_of(loaded),
+        labelled,
+        len(loaded.train_images) - len(kept),
     )
+
+
+def validation_images(val_size: int | None, count: int, name: str) -> int:
+    """How many of `count` training images are for validation.
+
+    Raises: InputError if none would be left to train on.
+    """
+    if val_size is None:
+        val_size = min(count // VAL_SHARE, VAL_SIZE)
+    if val_size >= count:
+        raise InputError(
+            f"`val_size` must be less than the {count:,} training images of {name}, got {val_size} "
+            f"(on the command line: data.val_size={count // VAL_SHARE})"
+        )
+    return val_size
 
 
 def _generator() -> torch.Generator:

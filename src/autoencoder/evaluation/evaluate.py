@@ -91,6 +91,8 @@ def measurable(metrics: Collection[str], outputs: Outputs) -> set[str]:
     if len(images.test) < 2:
         obstacles["latents"] = "a single test image has no spread"
     labels = images.train.labels
+    if not images.labelled:  # as the log has said when they were loaded
+        metrics = set(metrics) - {PER_CLASS, *(each.group for each in METRICS.values() if each.of == "classes")}
     for name, fitted in (("knn", labels), ("probe", labels if len(images.val) else split_held_out(labels)[0])):
         if len(fitted.unique()) < 2:
             obstacles[name] = "its training images all have the same class"

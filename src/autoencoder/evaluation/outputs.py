@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
-from autoencoder.data.images import EVAL_BATCH_SIZE, ImageSet, SplitName
+from autoencoder.data.images import ImageSet, SplitName
 from autoencoder.evaluation import Projection
 from autoencoder.evaluation.pca import PCA, fit_pca
 from autoencoder.evaluation.projection import project
@@ -73,7 +73,7 @@ class Outputs:
 
     @cached_property
     def labels(self) -> Tensor:
-        """The class of each image, [N] int64."""
+        """The class of each image, [N] int64; 0 for images without classes."""
         return self.split.labels.cpu()
 
     @property
@@ -187,7 +187,8 @@ class Outputs:
         functions = {name: METRICS[name].function for name in names}
         values = {name: torch.empty(len(self)) for name in names}
         with evaluating(self.model):
-            for start, (images, _) in zip(range(0, len(self), EVAL_BATCH_SIZE), self.split.batches(), strict=True):
+            start = 0
+            for images, _ in self.split.batches():
                 batch = slice(start, start + len(images))
                 images, targets = self.corruption(images)
                 if known is None:
@@ -201,6 +202,7 @@ class Outputs:
                     reconstructions = self.model.decode(latents).float()
                     for name, function in functions.items():
                         values[name][batch] = function(reconstructions, targets)
+                start = batch.stop
         # Kept only now: after a pass that failed halfway nothing is known.
         self._latents = encoded if known is None else known
         self._scores |= values

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from autoencoder.data.images import Split
+from autoencoder.data.images import AnySplit
 
 EXACT_PIXELS = 3_072  # 3 x 32 x 32: ten seconds on a CPU; time grows with the cube of the number of pixels
 SPARE_DIRECTIONS, ROUNDS = 16, 5
@@ -40,7 +40,7 @@ class PCA(nn.Module):
         return self.decode(self.encode(images))
 
 
-def fit_pca(split: Split, latent_dim: int) -> PCA:
+def fit_pca(split: AnySplit, latent_dim: int) -> PCA:
     """Fits PCA to the images of a split, from the eigenvectors of their covariance, summed batch by batch.
 
     For images of more than `EXACT_PIXELS`, the covariance would take minutes or too much memory. Their components come
@@ -51,7 +51,7 @@ def fit_pca(split: Split, latent_dim: int) -> PCA:
         latent_dim: components to keep; all of them if there are fewer pixels.
     """
     total, products = torch.zeros(()), torch.zeros(())
-    image_shape = split.pixels.shape[1:]
+    image_shape = torch.Size(split.image_shape)
     for images, _ in split.batches():
         flat = images.flatten(1)
         total = total.to(flat.device) + flat.sum(0, dtype=torch.float64)
@@ -66,7 +66,7 @@ def fit_pca(split: Split, latent_dim: int) -> PCA:
     return PCA(mean.float(), components.float(), image_shape)
 
 
-def _first_components(split: Split, mean: Tensor, latent_dim: int) -> Tensor:
+def _first_components(split: AnySplit, mean: Tensor, latent_dim: int) -> Tensor:
     """The first components, [latent_dim, P], approximately.
 
     Each multiplication by the covariance turns a random subspace towards them. With a few spare directions, a few

@@ -10,7 +10,9 @@ MAX_HISTOGRAMS = 32  # of a wider bottleneck, only the first dimensions are show
 
 
 def error_per_class(outputs: Outputs) -> dict[str, float]:
-    """The mean squared error of the test images of each class."""
+    """The mean squared error of the test images of each class; empty for images without classes."""
+    if not outputs.images.labelled:
+        return {}
     means = mean_of_each_class(outputs.errors, outputs.labels)
     return {f"test/mse_of_class/{outputs.images.class_name(label)}": mean for label, mean in means.items()}
 

@@ -93,24 +93,24 @@ def build_page(data: Mapping[str, Any]) -> str:
 
 def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision = "half") -> dict[str, Any]:
     """The page's data as plain values and base64 text; arguments and errors as in `write_explorer`."""
-    images = outputs.split.pixels  # [N, C, H, W] uint8
+    channels, height, width = outputs.images.image_shape
     latents, errors = outputs.latents, outputs.errors
     present, classes = outputs.labels.unique(return_inverse=True)  # the page numbers only these classes
     has_prior = isinstance(getattr(outputs.model, "bottleneck", None), Variational)
     network = network_data(outputs.model, outputs.images.train.images(slice(CALIBRATION_IMAGES)), precision)
     # Large models leave less room for samples, but never less than a quarter.
     room = max(ROOM - len(network["weights"]) * 3 // 4, ROOM // 4) if network else ROOM
-    chosen = spread_evenly(len(images), min(max(room // images[0].numel(), WORST), MAP_IMAGES))
+    chosen = spread_evenly(len(outputs), min(max(room // (channels * height * width), WORST), MAP_IMAGES))
     return {
         "title": outputs.images.title,
-        "channels": images.shape[1],
-        "height": images.shape[2],
-        "width": images.shape[3],
+        "channels": channels,
+        "height": height,
+        "width": width,
         "latent_dim": latents.shape[1],
         "network": network,
         "mean": latents.mean(0).tolist(),
         "samples": {
-            "pixels": encode_bytes(images[chosen.to(images.device)]),
+            "pixels": encode_bytes(outputs.split.raw(chosen.to(outputs.split.device))),
             "classes": classes[chosen].tolist(),
             "errors": [round(error, 5) for error in errors[chosen].tolist()],
             "latents": encode_bytes(latents[chosen]),
@@ -119,7 +119,7 @@ def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision
         "axes": slider_axes(latents, has_prior),
         "has_prior": has_prior,
         "start": int(errors[chosen].argsort(stable=True)[len(chosen) // 2]),  # the sample that the page opens on
-        "test_images": len(images),
+        "test_images": len(outputs),
         "classes": [_class(label, outputs) for label in present.tolist()],
         "worst": _worst(outputs, classes),
         "metrics": metric_rows(metrics),

@@ -10,7 +10,7 @@ from autoencoder.pictures.style import CLASS_COLORS, tidy
 
 
 def draw_latent_map(outputs: Outputs, projection: Projection = "tsne") -> Figure:
-    """The latents of test images in two dimensions, one point per image, coloured by class.
+    """The latents of test images in two dimensions, one point per image, coloured by class, if there are any.
 
     At most `MAP_IMAGES` test images are shown, evenly spaced; the title says how many.
 
@@ -27,11 +27,12 @@ def draw_latent_map(outputs: Outputs, projection: Projection = "tsne") -> Figure
     colors = [CLASS_COLORS[label % len(CLASS_COLORS)] for label in labels.tolist()]
     size = min(30.0, max(3.0, 8_000 / len(points)))  # in square points; larger if there are few
     axes.scatter(points[:, 0], points[:, 1], s=size, c=colors, linewidths=0, alpha=0.7, rasterized=True)
-    for label in labels.unique().tolist():
+    for label in labels.unique().tolist() if outputs.images.labelled else ():
         axes.scatter(
             [], [], s=30, color=CLASS_COLORS[label % len(CLASS_COLORS)], label=outputs.images.class_name(label)
         )
-    figure.legend(title="class", frameon=False, fontsize=8, title_fontsize=8, loc="outside right center")
+    if outputs.images.labelled:
+        figure.legend(title="class", frameon=False, fontsize=8, title_fontsize=8, loc="outside right center")
     axes.set_xlabel(axis_labels[0], fontsize=8)
     axes.set_ylabel(axis_labels[1], fontsize=8)
     tidy(axes)

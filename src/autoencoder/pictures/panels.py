@@ -64,7 +64,8 @@ def reconstructions(outputs: Outputs, per_class: Count = 1, with_pca: bool = Fal
     models = {"reconstruction": outputs} | ({"PCA": outputs.pca} if with_pca else {})
     parts = [outputs.originals(chosen.flatten()), *(one.reconstructions(chosen.flatten()) for one in models.values())]
     images = torch.stack([part.unflatten(0, chosen.shape) for part in parts], dim=1).flatten(0, 1)
-    return {"reconstructions": Panel(images, ["image", *models] * len(chosen), names, columns_about="class")}
+    about = "class" if outputs.images.labelled else f"{outputs.title} image"
+    return {"reconstructions": Panel(images, ["image", *models] * len(chosen), names, columns_about=about)}
 
 
 @checked

@@ -65,6 +65,8 @@ def save_figures(
     if len(outputs) < 2:
         left_out |= {"interpolations", "latent_map"}
         log.info("figures interpolations and latent_map are left out: there is a single test image")
+    if not outputs.images.labelled:  # as the log has said when they were loaded
+        left_out.add("class_errors")
     if outputs.latents.shape[1] < 2:
         left_out.add("latent_map")
     folder = Path(folder)

@@ -14,7 +14,9 @@ import torch
 from lightning.pytorch import Trainer
 from torch import nn
 
+from autoencoder.data.base import DataModule
 from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.data.folder_module import FolderDataModule
 from autoencoder.data.sources import DOWNLOADED, TITLES, folder_with_files, idx_folder
 from autoencoder.errors import InputError
 from autoencoder.models.module import AutoencoderModule, DivergenceError
@@ -24,6 +26,8 @@ from autoencoder.runs.folder import RunFolder
 from autoencoder.runs.history import read_history
 
 log = logging.getLogger(__name__)
+
+DATA_MODULES = (ImageDataModule, FolderDataModule)  # whose state and settings a checkpoint may hold
 
 
 def has_finite_weights(module: nn.Module) -> bool:
@@ -51,9 +55,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError, UnicodeDecodeError) as error:
         reason = shorten(str(error), 100, placeholder=" …")
         raise InputError(f"ckpt_path={path} is broken or not a checkpoint ({reason}): use another one") from None
-    if not plain or not {"state_dict", "hyper_parameters", "ImageDataModule", "model"} <= checkpoint.keys():
+    known = plain and {"state_dict", "hyper_parameters", "model"} <= checkpoint.keys()
+    if not known or not any(kind.__qualname__ in checkpoint for kind in DATA_MODULES):
         raise InputError(f"ckpt_path={path} is not a checkpoint of this project: use RUN/checkpoints/best.ckpt")
     return checkpoint
+
+
+def trained_data(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of a checkpoint's data module: which images it was trained on, and the position in the epoch."""
+    state: dict[str, Any] = next(
+        checkpoint[kind.__qualname__] for kind in DATA_MODULES if kind.__qualname__ in checkpoint
+    )
+    return state
 
 
 def load_best(trainer: Trainer, module: AutoencoderModule) -> None:
@@ -120,7 +133,7 @@ def load(path: str | Path, allow_packages: Collection[str] = ()) -> AutoencoderM
 
 def restore(
     path: str | Path, data_dir: str | None = None, allow_packages: Collection[str] = ()
-) -> tuple[AutoencoderModule, ImageDataModule]:
+) -> tuple[AutoencoderModule, DataModule]:
     """Restores the model and the data of a checkpoint's run; only the file is needed.
 
     Args:
@@ -132,8 +145,25 @@ def restore(
     path = expand_home(path)
     checkpoint = read_checkpoint(path)
     module = build_model(path, checkpoint, allow_packages)
-    trained = checkpoint["ImageDataModule"]
+    datamodule = _restored_data(path, checkpoint, data_dir)
+    if datamodule.image_shape != module.image_shape:
+        raise InputError(
+            f"ckpt_path={path} was trained on images of {list(module.image_shape)} (channels, height, width), "
+            f"those in {datamodule.place_of(datamodule.images)[0]} are {list(datamodule.image_shape)}: "
+            "set data_dir to another folder"
+        )
+    return module, datamodule
+
+
+def _restored_data(path: Path, checkpoint: Mapping[str, Any], data_dir: str | None) -> DataModule:
+    """The data module of a checkpoint, set up; arguments and errors as in `restore`."""
+    trained = trained_data(checkpoint)
     settings = dict(checkpoint.get("datamodule_hyper_parameters", {"data_dir": "data"}))
+    if FolderDataModule.__qualname__ in checkpoint:
+        in_folder = FolderDataModule(**settings | {"path": data_dir or settings["path"], "title": trained["dataset"]})
+        in_folder.expect(trained)
+        in_folder.setup()
+        return in_folder
     name = idx_folder(trained["dataset"], settings.get("folder"))
     if name is None and trained["dataset"] not in TITLES:
         raise InputError(
@@ -147,13 +177,7 @@ def restore(
     settings |= {"dataset": trained["dataset"], "val_size": trained["val_size"], "offline_fallback": False}
     if name is not None:
         settings |= {"data_dir": _folder_with_images(name, trained, settings["data_dir"], data_dir)}
-    datamodule = _with_images_of(trained, settings, None if data_dir else os.environ.get("DATA_DIR"))
-    if datamodule.image_shape != module.image_shape:
-        raise InputError(
-            f"ckpt_path={path} was trained on images of {list(module.image_shape)} (channels, height, width), "
-            f"those in {datamodule.data_dir} are {list(datamodule.image_shape)}: set data_dir to another folder"
-        )
-    return module, datamodule
+    return _with_images_of(trained, settings, None if data_dir else os.environ.get("DATA_DIR"))
 
 
 def _with_images_of(trained: dict[str, Any], settings: dict[str, Any], environment: str | None) -> ImageDataModule:

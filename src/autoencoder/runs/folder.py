@@ -23,6 +23,8 @@ UNCOUNTED = (
         "explorer",
         "data.data_dir",
         "data.offline_fallback",
+        "data.workers",
+        "data.memory_limit",
     ),
     *("model.compile", "trainer.default_root_dir", "trainer.enable_", "trainer.log_every_n_steps", "trainer.profiler"),
 )
@@ -36,6 +38,7 @@ FIXED = (
     *("model.", "data.", "seed", "optimizer._target_", "trainer.devices", "trainer.num_nodes"),
     *("trainer.limit_train_batches", "trainer.overfit_batches", "trainer.accumulate_grad_batches"),
 )
+MOVABLE = "data.path"  # may change, since the images are compared
 ABSENT = "not set"
 PLAN = "jobs.json"  # in a sweep's folder: the overrides of each job, by the name of its folder
 SWEEP_CONFIG = "multirun.yaml"  # in a sweep's folder, as Hydra's own sweepers write it
@@ -230,7 +233,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
 def check_changes(changes: Mapping[str, tuple[Any, Any]], folder: RunFolder) -> None:
     """Raises: InputError for a setting that a resumed run cannot change."""
     for key, (before, now) in changes.items():
-        if key.startswith(FIXED):
+        if key.startswith(FIXED) and key != MOVABLE:
             fits = not key.startswith(("model.", "optimizer."))  # these shape its weights and optimiser state
             remedy = f"start a new run with ckpt_path={folder.last}" if fits else "train a new run"
             raise InputError(

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
-from autoencoder.data.datamodule import ImageDataModule
+from autoencoder.data.base import DataModule
 from autoencoder.metrics import METRICS, MODELS, formatted, measured_in
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.paths import absolute, assignment, shown
@@ -25,11 +25,17 @@ log = logging.getLogger(__name__)
 
 # Logged without their group's name: TensorBoard's HParams tab sorts by name and shows the first five.
 HEADLINES = ("batch_size", "dataset", "hidden_dims", "latent_dim", "lr", "seed", "val_size")
-INCOMPARABLE = ("data", "data/data_dir", "data/offline_fallback", "model/image_shape")  # source of the images
+INCOMPARABLE = (
+    "data",
+    "data/data_dir",
+    "data/path",
+    "data/offline_fallback",
+    "model/image_shape",
+)  # source of the images
 
 
 def describe_run(
-    seed: int, trainer: Trainer, module: AutoencoderModule, datamodule: ImageDataModule, fit_seconds: float
+    seed: int, trainer: Trainer, module: AutoencoderModule, datamodule: DataModule, fit_seconds: float
 ) -> dict[str, Any]:
     """What was trained, on what and how, named as in `metrics.json`; `fit_seconds` is the time in `trainer.fit`."""
     device = trainer.strategy.root_device
@@ -44,7 +50,7 @@ def describe_run(
     }
 
 
-def describe_model(module: AutoencoderModule, datamodule: ImageDataModule) -> dict[str, Any]:
+def describe_model(module: AutoencoderModule, datamodule: DataModule) -> dict[str, Any]:
     """The numbers of images and parameters, and the versions of libraries and code, named as in `metrics.json`."""
     return {
         "dataset": datamodule.images.name,
@@ -106,7 +112,7 @@ def compared_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     return {name: value for name, value in compared.items() if name not in INCOMPARABLE}
 
 
-def _images_seen(trainer: Trainer, datamodule: ImageDataModule) -> int:
+def _images_seen(trainer: Trainer, datamodule: DataModule) -> int:
     """The number of training images processed by `fit`, on all devices."""
     batches = trainer.fit_loop.epoch_loop.total_batch_idx + 1
     epochs = trainer.current_epoch * len(datamodule.images.train)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from autoencoder.data.images import ImageSet
 from autoencoder.errors import InputError
 from autoencoder.evaluation.outputs import Outputs
-from autoencoder.runs.checkpoints import build_model, read_checkpoint, restore
+from autoencoder.runs.checkpoints import build_model, read_checkpoint, restore, trained_data
 from autoencoder.runs.job_values import checkpoint_of
 from autoencoder.runs.jobs import Job
 
@@ -34,7 +34,7 @@ def on_same_images(jobs: Sequence[Job], allow_packages: Collection[str] = ()) ->
         path = checkpoint_of(job) or ""
         try:
             checkpoint = read_checkpoint(path)
-            own = {key: checkpoint["ImageDataModule"].get(key) for key in IDENTITY}
+            own = {key: trained_data(checkpoint).get(key) for key in IDENTITY}
             if images is None:
                 module, datamodule = restore(path, allow_packages=allow_packages)
                 images, identity = datamodule.images, own
