@@ -7,6 +7,7 @@ import torch
 
 from autoencoder.metrics import GROUPS, METRICS, MetricName, metric_rows
 from autoencoder.metrics.classes import Latents
+from autoencoder.metrics.codes import Codes
 from autoencoder.runs.report import _test_table
 from autoencoder.runs.report_card import format_report
 from autoencoder.runs.study_report import COLUMNS
@@ -22,6 +23,10 @@ def test_each_row_has_a_function_of_what_it_says(name):
         assert metric.function(images * 0.9, images).shape == (20,)
     elif metric.of == "latents":
         assert isinstance(metric.function(latents), int | float)
+    elif metric.of == "codes":
+        details = {"kl": latents, "elbo": latents[:, 0], "active": latents > 0, "indices": (latents > 0).long()}
+        assert metric.needs in details
+        assert isinstance(metric.function(Codes(latents, details, (2, 2, 2))), int | float)
     else:
         assert 0 <= metric.function(labelled, labelled, labelled) <= 1
 
