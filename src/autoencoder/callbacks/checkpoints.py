@@ -15,7 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 
 from autoencoder.callbacks.stopping import Stopped
-from autoencoder.models.module import DivergenceError
+from autoencoder.models.divergence import DivergenceError
 from autoencoder.runs.checkpoints import has_finite_weights
 from autoencoder.runs.logs import log_lengths, logger_runs
 

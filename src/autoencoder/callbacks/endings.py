@@ -11,7 +11,7 @@ from autoencoder.callbacks.pruning import Pruning
 from autoencoder.callbacks.stopping import Stopped
 from autoencoder.data.base import DataModule
 from autoencoder.errors import InputError
-from autoencoder.models.module import DivergenceError
+from autoencoder.models.divergence import DivergenceError
 from autoencoder.paths import assignment, shown
 from autoencoder.runs.folder import RunFolder, write_metrics
 

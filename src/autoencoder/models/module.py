@@ -1,17 +1,16 @@
 """AutoencoderModule, the LightningModule: its parts, the training step, and the errors measured during training."""
 
 from collections.abc import Callable, Collection, Sequence
-from math import isfinite
 from typing import Annotated, Any, Self
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import mse_loss
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LRScheduler
 
 from autoencoder.errors import InputError
 from autoencoder.limits import Count, checked
@@ -19,28 +18,18 @@ from autoencoder.metrics.reconstruction import ReconstructionError
 from autoencoder.models.bottlenecks import Bottleneck, Code
 from autoencoder.models.bottlenecks.identity import Identity
 from autoencoder.models.corruptions import Corruption, NoCorruption
+from autoencoder.models.divergence import DivergenceError
+from autoencoder.models.epoch_sums import EpochSums
 from autoencoder.models.losses import MSE, Loss
 from autoencoder.models.networks import Network
 from autoencoder.models.networks.mlp import MLP
 from autoencoder.models.parts import Part, build_part, check_packages
 from autoencoder.optim.optimizers import muon, of_module
-from autoencoder.optim.schedulers import linear, of_run, steps_of_run
+from autoencoder.optim.schedulers import keep_settings, linear, of_run, steps_of_run
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, H, W] in [-1, 1], labels [B]
 ImageShape = Annotated[Sequence[Count], Field(min_length=3, max_length=3)]  # channels, height, width
 LOOK_EVERY = 10  # steps between two checks for an infinite or NaN loss: each check makes a GPU wait
-
-
-class DivergenceError(InputError):
-    """The loss or the weights have become infinite or NaN."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        group = trainer.optimizers[0].param_groups[0]
-        rate, peak = group["lr"], group.get("initial_lr", group["lr"])
-        super().__init__(
-            f"training diverged in epoch {trainer.current_epoch + 1}, step {trainer.global_step}, at a learning rate "
-            f"of {rate:.3g}, {peak:.3g} at its peak: values are infinite or NaN; lower optimizer.lr and run again"
-        )
 
 
 def model_name(model: type[LightningModule]) -> str:
@@ -122,8 +111,7 @@ class AutoencoderModule(LightningModule):
         self.make_optimizer: Callable[[LightningModule], Optimizer] = of_module(optimizer or muon)
         self.make_scheduler: Callable[[Optimizer, int | None], LRScheduler] = of_run(scheduler or linear)
         self.first_optimizer_state: dict[int, Any] | None = None  # set by a run that starts from a checkpoint
-        self.train_sums: dict[str, Tensor] = {}  # over the images of this epoch so far, of `mse` and the penalties
-        self.train_images = 0
+        self.train_sums = EpochSums()  # of `mse` and the penalties
         self.measured: dict[str, float] = {}  # in this epoch
         self._goes_on = False
         self._total_steps = 1
@@ -184,19 +172,8 @@ class AutoencoderModule(LightningModule):
         reconstructions = self.decode(code.latents)
         loss = self.loss(reconstructions, targets)
         mse = loss if type(self.loss) is MSE else mse_loss(reconstructions, targets)
-        self._add_up(len(targets), mse=mse, **code.penalties)
+        self.train_sums.add(len(targets), {"mse": mse, **code.penalties})
         return sum(code.penalties.values(), start=loss)
-
-    def _add_up(self, count: int, **means: Tensor) -> None:
-        """Adds means over `count` images to the epoch's sums.
-
-        They are logged once per epoch, since `self.log` in every step takes up to a third of the step.
-        """
-        for name, value in means.items():
-            if name not in self.train_sums:
-                self.train_sums[name] = torch.zeros((), dtype=torch.float32, device=value.device)
-            self.train_sums[name].add_(value.detach(), alpha=count)
-        self.train_images += count
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         if self.bottleneck.warmup:
@@ -204,15 +181,14 @@ class AutoencoderModule(LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Raises: DivergenceError, at most `LOOK_EVERY` steps after the error has become infinite or NaN."""
-        # NaN and infinity stay in a sum
-        if batch_idx % LOOK_EVERY == 0 and "mse" in self.train_sums and not isfinite(self.train_sums["mse"].item()):
+        if batch_idx % LOOK_EVERY == 0 and not self.train_sums.is_finite("mse"):
             raise DivergenceError(self.trainer)
 
     def on_train_start(self) -> None:
         """Raises: InputError for a warm-up in a run without a fixed end."""
-        self.train_sums = {name: value.to(self.device) for name, value in self.train_sums.items()}  # of a checkpoint
+        self.train_sums.to(self.device)  # from a checkpoint within an epoch
         if self._goes_on:
-            self._keep_own_settings()
+            keep_settings(self.trainer, self._own_settings)
         if self.bottleneck.warmup:
             steps = steps_of_run(self.trainer)
             if steps is None:
@@ -223,8 +199,7 @@ class AutoencoderModule(LightningModule):
             self._total_steps = steps
 
     def on_train_epoch_start(self) -> None:
-        self.train_sums = {}
-        self.train_images = 0
+        self.train_sums = EpochSums()
         self.measured = {}
 
     def on_train_epoch_end(self) -> None:
@@ -244,11 +219,9 @@ class AutoencoderModule(LightningModule):
 
         Call it at the end of an epoch, and in all processes, since they average their errors.
         """
-        if "train/mse" not in self.measured and self.train_images:
-            # All processes have the same number of images, so the mean of their means is exact.
-            for name, total in self.train_sums.items():
-                mean = self.trainer.strategy.reduce(total / self.train_images, reduce_op="mean")
-                self.measured[f"train/{name}"] = float(mean)
+        if "train/mse" not in self.measured and self.train_sums.images:
+            means = self.train_sums.means(self.trainer.strategy.reduce)
+            self.measured |= {f"train/{name}": mean for name, mean in means.items()}
         return dict(self.measured)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -295,33 +268,16 @@ class AutoencoderModule(LightningModule):
         """Adds the names of the model's and the optimiser's classes, and the sums of the epoch so far."""
         checkpoint["model"] = model_name(type(self))
         checkpoint["optimizer"] = type(self.trainer.optimizers[0]).__name__
-        reduce = self.trainer.strategy.reduce
-        checkpoint["epoch_so_far"] = {
-            "sums": {name: float(reduce(value.clone(), reduce_op="mean")) for name, value in self.train_sums.items()},
-            "images": self.train_images,
-            "measured": {name: error for name, error in self.measured.items() if not name.startswith("train/")},
+        checkpoint["epoch_so_far"] = self.train_sums.state(self.trainer.strategy.reduce) | {
+            "measured": {name: error for name, error in self.measured.items() if not name.startswith("train/")}
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the sums of the epoch in which the run was stopped."""
         self._goes_on = True
         so_far = checkpoint.get("epoch_so_far", {"sums": {}, "images": 0, "measured": {}})
-        self.train_sums = {name: torch.tensor(value, dtype=torch.float32) for name, value in so_far["sums"].items()}
-        self.train_images = so_far["images"]
+        self.train_sums.load(so_far)
         self.measured = dict(so_far["measured"])
-
-    def _keep_own_settings(self) -> None:
-        """Restores the rates and decays of this run's config, which the checkpoint's optimiser state overwrote."""
-        schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-        if not schedulers or not isinstance(schedulers[0], LambdaLR):  # others change rates and decays in their own way
-            return
-        optimizer, scheduler = self.trainer.optimizers[0], schedulers[0]
-        scheduler.base_lrs = [settings["lr"] for settings in self._own_settings]
-        for group, settings, factor in zip(
-            optimizer.param_groups, self._own_settings, scheduler.lr_lambdas, strict=True
-        ):
-            now = settings["lr"] * factor(scheduler.last_epoch)
-            group.update(settings | {"initial_lr": settings["lr"], "lr": now})
 
     def _check_shape(self, images: Tensor) -> None:
         if images.shape[1:] != self.image_shape:

@@ -1,6 +1,6 @@
 """Learning-rate schedules, made from an optimiser and the run's number of steps (None for a run without a limit)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil, isinf
 from typing import Any
 
@@ -27,6 +27,20 @@ def steps_of_run(trainer: Trainer) -> int | None:
     epochs = (plans[-1].get_accumulate_grad_batches(epoch) for epoch in range(trainer.max_epochs))
     planned = sum(ceil(trainer.num_training_batches / batches) for batches in epochs)
     return min(planned, trainer.max_steps) if trainer.max_steps > 0 else planned
+
+
+def keep_settings(trainer: Trainer, settings: Sequence[Mapping[str, Any]]) -> None:
+    """Restores the rates and decays of this run's config, which a checkpoint's optimiser state overwrote.
+
+    Args: trainer, of a resumed run; settings, of each of its optimiser's parameter groups.
+    """
+    schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+    if not schedulers or not isinstance(schedulers[0], LambdaLR):  # others change rates and decays in their own way
+        return
+    scheduler = schedulers[0]
+    scheduler.base_lrs = [own["lr"] for own in settings]
+    for group, own, factor in zip(trainer.optimizers[0].param_groups, settings, scheduler.lr_lambdas, strict=True):
+        group.update({**own, "initial_lr": own["lr"], "lr": own["lr"] * factor(scheduler.last_epoch)})
 
 
 def of_run(make: Callable[..., Any]) -> Callable[[Optimizer, int | None], LRScheduler]:

@@ -19,7 +19,8 @@ from autoencoder.data.datamodule import ImageDataModule
 from autoencoder.data.folder_module import FolderDataModule
 from autoencoder.data.sources import DOWNLOADED, TITLES, folder_with_files, idx_folder
 from autoencoder.errors import InputError
-from autoencoder.models.module import AutoencoderModule, DivergenceError
+from autoencoder.models.divergence import DivergenceError
+from autoencoder.models.module import AutoencoderModule
 from autoencoder.models.parts import check_packages
 from autoencoder.paths import absolute, expand_home
 from autoencoder.runs.folder import RunFolder
