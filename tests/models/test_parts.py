@@ -23,6 +23,7 @@ from autoencoder.models.bottlenecks.variational import Variational
 from autoencoder.models.corruptions import Gaussian
 from autoencoder.models.networks.conv import Conv
 from autoencoder.models.networks.mlp import MLP
+from autoencoder.pictures.panels import reconstructions
 from autoencoder.runs.checkpoints import build_model
 
 GROUPS = ("network", "bottleneck", "corruption", "loss")
@@ -198,3 +199,15 @@ def test_a_collapsed_posterior_is_said(digits, caplog):
     with caplog.at_level("WARNING"):
         assert evaluate(Outputs(module, few(digits.images)))["test/active_units"] == 0
     assert "the posterior has collapsed: 0 of 16 latent dimensions are active" in caplog.text
+
+
+def test_reconstructions_show_what_the_model_saw(digits):
+    outputs = Outputs(make(corruption="masking"), few(digits.images))
+    panel = reconstructions(outputs)["reconstructions"]
+    assert panel.rows == ["image", "reconstruction", "corrupted", "from corrupted"]
+    hidden = panel.images[2] != panel.images[0]
+    assert hidden.any() and (panel.images[2][hidden] == -1).all()
+    with torch.no_grad():
+        torch.testing.assert_close(panel.images[3], outputs.model.eval()(panel.images[2]))
+    outputs.corrupted.score("mse")  # a whole pass draws other noise
+    assert torch.equal(reconstructions(outputs)["reconstructions"].images, panel.images)

@@ -107,12 +107,17 @@ class Outputs:
         """The images at these indices, [B, C, H, W] in [-1, 1]."""
         return self.split.images(indices.to(self.split.device)).cpu()
 
+    def seen(self, indices: Tensor) -> Tensor:
+        """The images at these indices as the model sees them, [B, C, H, W]: corrupted if these outputs are."""
+        with evaluating(self.model):
+            return self.corruption(self.split.images(indices.to(self.split.device))).images.cpu()
+
     def reconstructions(self, indices: Tensor) -> Tensor:
-        """The reconstructions of the images at these indices, [B, C, H, W] in [-1, 1]."""
-        if self._latents is None:  # a few images do not need a pass over all
+        """The reconstructions of the images at these indices, [B, C, H, W] in [-1, 1], from what `seen` gives."""
+        if self._latents is None or self.corruption.changes_images:  # a few images do not need a pass over all
             with evaluating(self.model):
-                images = self.corruption(self.split.images(indices.to(self.split.device))).images
-                return self.decode(self.model.encode(images.to(self._dtype)))
+                images = self.seen(indices).to(self.split.device, self._dtype)
+                return self.decode(self.model.encode(images))
         return self.decode(self._latents[indices])
 
     def decode(self, latents: Tensor) -> Tensor:

@@ -57,15 +57,21 @@ def to_pixels(images: Tensor) -> Tensor:
 def reconstructions(outputs: Outputs, per_class: Count = 1, with_pca: bool = False) -> Panels:
     """The first `per_class` test images of each class, one column per class, over their reconstructions.
 
-    With a single class, the first ten images.
+    With a single class, the first ten images. A model trained on corrupted images has two more rows: the image
+    corrupted, and its reconstruction from that.
     Args: with_pca, add a row of PCA's reconstructions below.
     """
     chosen, names = examples(outputs, per_class)  # [per_class, columns]
-    models = {"reconstruction": outputs} | ({"PCA": outputs.pca} if with_pca else {})
-    parts = [outputs.originals(chosen.flatten()), *(one.reconstructions(chosen.flatten()) for one in models.values())]
-    images = torch.stack([part.unflatten(0, chosen.shape) for part in parts], dim=1).flatten(0, 1)
+    indices = chosen.flatten()
+    rows = {"image": outputs.originals(indices), "reconstruction": outputs.reconstructions(indices)}
+    if outputs.corrupts:
+        rows |= {"corrupted": outputs.corrupted.seen(indices)}
+        rows |= {"from corrupted": outputs.corrupted.reconstructions(indices)}
+    if with_pca:
+        rows |= {"PCA": outputs.pca.reconstructions(indices)}
+    images = torch.stack([row.unflatten(0, chosen.shape) for row in rows.values()], dim=1).flatten(0, 1)
     about = "class" if outputs.images.labelled else f"{outputs.title} image"
-    return {"reconstructions": Panel(images, ["image", *models] * len(chosen), names, columns_about=about)}
+    return {"reconstructions": Panel(images, [*rows] * len(chosen), names, columns_about=about)}
 
 
 @checked
