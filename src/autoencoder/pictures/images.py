@@ -11,13 +11,9 @@ from autoencoder.pictures.panels import FEW, interpolations, reconstructions, tr
 
 def draw_reconstructions(outputs: Outputs, per_class: int = 3) -> Figure:
     """The first `per_class` test images of each class, one column per class, over their reconstructions and PCA's."""
-    panels = list(reconstructions(outputs, per_class, with_pca=True).values())
-    return draw_panels(
-        outputs,
-        f"{outputs.title.capitalize()} images, their reconstructions, and those of PCA",
-        panels,
-        rows_together=3,
-    )
+    (panel,) = reconstructions(outputs, per_class, with_pca=True).values()
+    title = f"{outputs.title.capitalize()} images, their reconstructions, and those of PCA"
+    return draw_panels(outputs, title, [panel], rows_together=len(set(panel.rows)))
 
 
 def draw_worst_and_median(outputs: Outputs, count: int = FEW) -> Figure:
