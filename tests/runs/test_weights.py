@@ -15,6 +15,7 @@ from autoencoder.errors import InputError
 from autoencoder.models.bottlenecks.identity import Identity
 from autoencoder.models.bottlenecks.variational import Variational
 from autoencoder.models.networks.mlp import MLP
+from autoencoder.runs.checkpoints import restore
 from autoencoder.runs.weights import write_weights
 
 SMALL = partial(MLP, hidden_dims=[8])
@@ -78,6 +79,8 @@ def test_broken_and_missing_exports_are_refused(tmp_path):
     write_weights(module, path)
     with pytest.raises(InputError, match="has infinite or NaN weights"):
         load(path)
+    with pytest.raises(InputError, match="is an export, which does not know its data: use the run's checkpoint"):
+        restore(path)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match="is broken or not a safetensors file"):
         load(path)

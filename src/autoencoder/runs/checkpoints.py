@@ -44,6 +44,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(f"ckpt_path={path} is a folder: use a checkpoint" + (f", {inside}" if inside else ""))
     if not path.is_file():
         raise InputError(f"ckpt_path={path}: there is no such file; use RUN/checkpoints/best.ckpt or last.ckpt")
+    if path.suffix == SUFFIX:
+        raise InputError(f"ckpt_path={path} is an export, which does not know its data: use the run's checkpoint")
     if not is_zipfile(path):
         raise InputError(f"ckpt_path={path} is broken or not a checkpoint (not a zip archive): use another one")
     try:

@@ -82,7 +82,9 @@ def check_output(path: Path) -> None:
         raise InputError(f"output={path} is a file, and an export is a folder: choose another output")
     names = {file.name for file in path.iterdir()} if path.is_dir() else set()
     if names and names != set(FILES):
-        raise InputError(f"output={path} holds {min(names)} and is not an export: choose a new folder")
+        raise InputError(
+            f"output={path} holds {min(names - set(FILES) or names)} and is not an export: choose a new folder"
+        )
 
 
 def readme(model: AutoencoderModule, allow_packages: Collection[str]) -> str:
