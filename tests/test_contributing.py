@@ -13,6 +13,7 @@ from conftest import QUICK, ROOT, call, read_metrics, refuse_here, run_evaluate,
 
 import evaluate
 import explore
+import export
 import report
 import train
 from autoencoder.errors import InputError
@@ -53,12 +54,14 @@ def test_it_trains_is_evaluated_explored_loaded_and_resumed(example, tmp_path, c
     assert measured["test/mse"] == pytest.approx(trained["test/mse"], rel=1e-6)
     call(explore.explore, f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/page", allowed)
     assert (run / "explorer.html").is_file()
-    module = load(best, allow_packages=["my_bottlenecks"])
-    assert module.encode(torch.rand(3, 1, 28, 28)).unique().tolist() == [-1, 1]
+    call(export.export, f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/log", allowed)
+    for path in (best, run / "export" / "model.safetensors"):
+        module = load(path, allow_packages=["my_bottlenecks"])
+        assert module.encode(torch.rand(3, 1, 28, 28)).unique().tolist() == [-1, 1]
     call(train.train, f"resume={run}", "trainer.max_epochs=2")
     assert read_metrics(run)["epochs"] == 2
     capfd.readouterr()
-    for main in (evaluate.evaluate, explore.explore):
+    for main in (evaluate.evaluate, explore.explore, export.export):
         message = refuse_here(main, capfd, f"ckpt_path={best}", f"hydra.run.dir={tmp_path}/refused")
         assert (
             message.endswith(

@@ -20,6 +20,7 @@ from test_train import assert_same_weights, weights
 
 import evaluate
 import explore
+import export
 import train
 from autoencoder.callbacks import stopping
 from autoencoder.data import sources
@@ -351,7 +352,7 @@ def test_a_run_whose_overrides_refer_to_other_settings_can_be_resumed(tmp_path):
     assert (read_metrics(tmp_path)["epochs"], read_metrics(tmp_path)["seed"]) == (2, 4)
 
 
-@pytest.mark.parametrize("script", [evaluate.evaluate, explore.explore])
+@pytest.mark.parametrize("script", [evaluate.evaluate, explore.explore, export.export])
 @pytest.mark.parametrize("arguments", [("ckpt_path=nowhere.ckpt",), (), ("ckpt_path=x.ckpt", "figures=maybe")])
 def test_another_refused_command_leaves_no_folder_either(script, arguments, tmp_path):
     with pytest.raises(SystemExit):

@@ -51,7 +51,7 @@ def run_in(environment: dict[str, str], *arguments: str) -> subprocess.Completed
 
 
 @pytest.mark.parametrize("encoding", ["ascii:strict", "gbk", "cp949", "shift_jis", "cp1252"])
-@pytest.mark.parametrize("script", ["train", "evaluate", "explore"])
+@pytest.mark.parametrize("script", ["train", "evaluate", "explore", "export"])
 def test_help_in_any_encoding(script, encoding):
     result = run_in(PLAIN_C | {"PYTHONIOENCODING": encoding}, f"src/{script}.py", "--help")
     assert result.returncode == 0, result.stderr
@@ -77,7 +77,7 @@ SLOW = pytest.mark.slow
 
 
 @SLOW
-@pytest.mark.parametrize("script", ["train", "evaluate", "explore"])
+@pytest.mark.parametrize("script", ["train", "evaluate", "explore", "export"])
 def test_a_whole_command_in_the_plain_c_locale(script, run, tmp_path):
     """ASCII alone, strictly: the closing words have letters that it lacks."""
     checkpoint = f"ckpt_path={run}/checkpoints/best.ckpt"
@@ -92,6 +92,7 @@ def test_a_whole_command_in_the_plain_c_locale(script, run, tmp_path):
         ),
         "evaluate": (checkpoint,),
         "explore": (checkpoint, f"output={tmp_path}/page.html"),
+        "export": (checkpoint, f"output={tmp_path}/export"),
     }[script]
     folder = tmp_path / "run"
     result = run_in(

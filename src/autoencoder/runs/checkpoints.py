@@ -25,6 +25,7 @@ from autoencoder.models.parts import check_packages
 from autoencoder.paths import absolute, expand_home
 from autoencoder.runs.folder import RunFolder
 from autoencoder.runs.history import read_history
+from autoencoder.runs.weights import SUFFIX, read_weights
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(f"ckpt_path={path} is a folder: use a checkpoint" + (f", {inside}" if inside else ""))
     if not path.is_file():
         raise InputError(f"ckpt_path={path}: there is no such file; use RUN/checkpoints/best.ckpt or last.ckpt")
+    if path.suffix == SUFFIX:
+        raise InputError(f"ckpt_path={path} is an export, which does not know its data: use the run's checkpoint")
     if not is_zipfile(path):
         raise InputError(f"ckpt_path={path} is broken or not a checkpoint (not a zip archive): use another one")
     try:
@@ -102,7 +105,7 @@ def _model_class(path: str | Path, name: str, allow_packages: Collection[str]) -
 def build_model(
     path: str | Path, checkpoint: Mapping[str, Any], allow_packages: Collection[str] = ()
 ) -> AutoencoderModule:
-    """The trained model of a checkpoint that was read from `path`.
+    """The trained model of a checkpoint, or of an exported safetensors file, that was read from `path`.
 
     Args: allow_packages, names of packages beside this one that its classes may be from.
     Raises: InputError if a class is not there, is not allowed or has other layers now, or if its weights are no
@@ -111,7 +114,11 @@ def build_model(
     model = _model_class(path, checkpoint["model"], allow_packages)
     check_packages(checkpoint["hyper_parameters"], allow_packages, f"ckpt_path={path}")
     try:
-        module = model.load_from_checkpoint(path, map_location="cpu", allow_packages=allow_packages)
+        if Path(path).suffix == SUFFIX:
+            module = model(**checkpoint["hyper_parameters"])
+            module.load_state_dict(checkpoint["state_dict"])
+        else:
+            module = model.load_from_checkpoint(path, map_location="cpu", allow_packages=allow_packages)
     except RuntimeError as error:  # from PyTorch, with a message that names each layer
         raise InputError(
             f"ckpt_path={path} has other layers than the current {model.__name__} "
@@ -123,13 +130,16 @@ def build_model(
 
 
 def load(path: str | Path, allow_packages: Collection[str] = ()) -> AutoencoderModule:
-    """The trained model of a checkpoint, in evaluation mode on the CPU; only the file is needed.
+    """The trained model of a checkpoint or an export, in evaluation mode on the CPU; only the file is needed.
 
-    Args: path, of the checkpoint; allow_packages, names of packages beside this one that its classes may be from.
-    Raises: InputError if the checkpoint is missing or broken, or needs a class that is not there or not allowed.
+    Args:
+        path: of the checkpoint, or of the `.safetensors` file that src/export.py writes.
+        allow_packages: names of packages beside this one that its classes may be from.
+    Raises: InputError if the file is missing or broken, or needs a class that is not there or not allowed.
     """
     path = expand_home(path)
-    return build_model(path, read_checkpoint(path), allow_packages).eval()
+    content = read_weights(path) if path.suffix == SUFFIX else read_checkpoint(path)
+    return build_model(path, content, allow_packages).eval()
 
 
 def restore(

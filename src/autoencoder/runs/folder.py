@@ -62,6 +62,7 @@ class RunFolder:
         self.reconstructions = self.path / "reconstructions.png"
         self.figures = self.path / "figures"
         self.explorer = self.path / "explorer.html"
+        self.export = self.path / "export"
         self.history = self.path / "history.csv"
         self.record = self.path / ".hydra"  # the config and the overrides, as Hydra writes them
         self.changes = self.record / "changes.txt"  # one line per change, which the config does not show

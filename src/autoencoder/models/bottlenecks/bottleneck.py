@@ -57,3 +57,6 @@ class Bottleneck(nn.Module):
         Raises: InputError if there is no prior.
         """
         raise InputError(f"the bottleneck {type(self).__name__} has no prior to sample from")
+
+    def make_traceable(self) -> None:
+        """Replaces what torch.export cannot trace by layers that compute the same in evaluation mode."""

@@ -58,5 +58,14 @@ class VQ(Bottleneck):
     def forward(self, encoded: Tensor) -> Code:
         """`encoded` [B, latent_dim]; latents of the same shape, and the index of each group's vector, from 0."""
         latents, indices, commitment = self.quantizer(encoded)
-        indices = indices.reshape(len(encoded), len(self.code_sizes))
+        indices = indices.reshape(encoded.shape[0], len(self.code_sizes))
         return Code(latents, {"commitment": commitment.sum()}, {"indices": indices})
+
+    def make_traceable(self) -> None:
+        """Makes the codebook's flag `initted` a constant: it is a tensor, and the package branches on it.
+
+        It is always true: only with a start from k-means, which is not used here, do the vectors come later.
+        """
+        codebook = self.quantizer._codebook
+        del codebook.initted
+        codebook.initted = True
