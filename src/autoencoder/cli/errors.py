@@ -294,7 +294,7 @@ def groups() -> list[str]:
 def of_train(group: str) -> str:
     """The end of a message about a group that only train.py has; empty in train.py."""
     script = Path(sys.argv[0]).name
-    is_other = script in ("evaluate.py", "explore.py", "report.py") and group in groups()
+    is_other = script in ("evaluate.py", "explore.py", "generate.py", "report.py") and group in groups()
     source = "the runs" if script == "report.py" else "the checkpoint"
     return f"; {group} is a setting of train.py; here it comes from {source}" if is_other else ""
 
