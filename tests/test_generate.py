@@ -78,11 +78,12 @@ def test_without_metrics_there_are_images_alone(best, tmp_path, capfd):
 
 def test_no_more_is_measured_than_the_record_says(vae, tmp_path, monkeypatch):
     measure, counts = generation.measure_generated, []
-    monkeypatch.setattr(
-        generation,
-        "measure_generated",
-        lambda outputs, latents: counts.append(len(latents)) or measure(outputs, latents),
-    )
+
+    def counted(outputs, latents):
+        counts.append(len(latents))
+        return measure(outputs, latents)
+
+    monkeypatch.setattr(generation, "measure_generated", counted)
     for n in (5, 60):
         assert run_generate(tmp_path / str(n), vae, f"n={n}", *FEW)["metric_images"] == 50
     assert counts == [50, 50] and len(np.load(tmp_path / "60" / "latents.npy")) == 60

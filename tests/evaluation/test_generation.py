@@ -170,7 +170,7 @@ def test_latents_that_no_mixture_fits_are_refused(digits):
 
 def test_more_images_than_fit_into_memory_are_refused(digits, monkeypatch):
     module = outputs_of(digits).model
-    monkeypatch.setattr(generation, "memory_in_bytes", lambda: 1000 * (784 + 12 * 4))
+    monkeypatch.setattr(generation, "memory_in_bytes", lambda: 1000 * (2 * 784 + 28 * 4))
     check_count(1000, module)
     with pytest.raises(InputError, match=r"n=1001: so many images need .* set a smaller n"):
         check_count(1001, module)

@@ -25,8 +25,8 @@ PCA_FEATURES = 64  # principal components that images are compared by; all of th
 
 
 def check_count(count: int, module: AutoencoderModule) -> None:
-    """Raises: InputError if `count` images of 8 bits and their latents, of 32 and 64 bits, exceed the memory."""
-    needed = count * (module.image_shape.numel() + 12 * module.latent_dim)
+    """Raises: InputError if `count` images of 8 bits and their latents, with intermediate copies, exceed the memory."""
+    needed = count * (2 * module.image_shape.numel() + 28 * module.latent_dim)  # bytes
     there = memory_in_bytes()
     if there is not None and needed > there:
         raise InputError(

@@ -111,7 +111,10 @@ class RunFolder:
 
     def check_no_others_files(self) -> None:
         """Raises: InputError if the folder holds no run, but files that a run would overwrite."""
-        names = (self.report, self.reconstructions, self.figures, self.explorer, self.history)
+        names = (
+            *(self.report, self.reconstructions, self.figures, self.explorer, self.history),
+            *(self.samples, self.samples_picture, self.latents),
+        )
         found = [path.name for path in names if path.exists()]
         if found and not (self.record.exists() or self.metrics.exists()):
             raise InputError(
