@@ -54,9 +54,10 @@ def generate(
     results: dict[str, Any] = describe_model(module, datamodule) | {
         **{"ckpt_path": str(absolute(ckpt_path)), "device": device_name(chosen), "seed": seed, "n": n},
         **{"source": drawn_from, "mixture_components": mixture_components if drawn_from == "mixture" else None},
-        **{"metric_images": measured, "pca_features": min(generation.PCA_FEATURES, module.image_shape.numel())},
+        "metric_images": measured,
     }
     if measured:
+        results["pca_features"] = min(generation.PCA_FEATURES, module.image_shape.numel())
         results |= generation.measure_generated(outputs, latents[:measured])
     images = torch.cat([to_pixels(part) for part in generation.decoded(outputs, latents[:n])])
     write_array(folder.samples, images.numpy())
