@@ -294,7 +294,8 @@ def groups() -> list[str]:
 def of_train(group: str) -> str:
     """The end of a message about a group that only train.py has; empty in train.py."""
     script = Path(sys.argv[0]).name
-    is_other = script in ("evaluate.py", "explore.py", "export.py", "report.py") and group in groups()
+    others = ("evaluate.py", "explore.py", "export.py", "generate.py", "predict.py", "report.py")
+    is_other = script in others and group in groups()
     source = "the runs" if script == "report.py" else "the checkpoint"
     return f"; {group} is a setting of train.py; here it comes from {source}" if is_other else ""
 

@@ -4,3 +4,4 @@ from typing import Literal
 
 Projection = Literal["tsne", "pca", "umap"]  # of the map of the latents
 Device = Literal["auto", "cpu", "gpu"]  # for evaluating a trained model
+Source = Literal["auto", "prior", "mixture"]  # of the latents of generated images

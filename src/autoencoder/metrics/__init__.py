@@ -19,6 +19,7 @@ class Metric(NamedTuple):
             `codes`: takes the `Codes` of the test images (see `autoencoder.metrics.codes`) and returns a number.
             `classes`: takes the labelled latents of the training, validation and test images (see
             `autoencoder.metrics.classes`) and returns a number.
+            `features`: takes features of generated and of test images, two [N, F], and returns a number.
         function_name: `module:function`; a name, so that the command line knows all metrics without importing torch.
         group: the name used to request it, as in `metrics=[knn]`.
         higher_is_better: whether a model with a higher value is better.
@@ -28,7 +29,7 @@ class Metric(NamedTuple):
     label: str
     heading: str
     digits: str
-    of: Literal["reconstructions", "latents", "codes", "classes"]
+    of: Literal["reconstructions", "latents", "codes", "classes", "features"]
     function_name: str
     group: str
     higher_is_better: bool = False
@@ -65,6 +66,23 @@ METRICS: dict[str, Metric] = {  # by the name in metrics.json, after `test/`, `p
     "dead_dimensions": Metric("dead dimensions", "dead", ".0f", "latents", "latents:dead_dimensions", "latents"),
     "effective_rank": Metric("effective rank", "rank", ".2f", "latents", "latents:effective_rank", "latents", True),
 }
+GENERATED: dict[str, Metric] = {  # what generate.py measures; in metrics.json after `generated/` or `train/`
+    "pca_frechet": Metric(
+        "Fréchet distance, in PCA features", "Fréchet", ".2f", "features", "generation:frechet_distance", "generation"
+    ),
+    "pca_precision": Metric(
+        "precision, in PCA features", "precision", ".3f", "features", "generation:precision", "generation", True
+    ),
+    "pca_recall": Metric(
+        "recall, in PCA features", "recall", ".3f", "features", "generation:recall", "generation", True
+    ),
+    "pca_density": Metric(
+        "density, in PCA features", "density", ".3f", "features", "generation:density", "generation", True
+    ),
+    "pca_coverage": Metric(
+        "coverage, in PCA features", "coverage", ".3f", "features", "generation:coverage", "generation", True
+    ),
+}
 MODELS = {  # by prefix of their metrics
     **{"test/": "autoencoder", "corrupted/test_": "from corrupted images"},
     **{"pca/test_": "PCA", "random/test_": "random encoder"},
@@ -72,6 +90,7 @@ MODELS = {  # by prefix of their metrics
 MEASURED_ON = {  # by prefix of a key in metrics.json
     **{"val/": "validation", "train/": "training", "test/": "test"},
     **{"corrupted/test_": "corrupted test", "pca/test_": "PCA's test", "random/test_": "random encoder's test"},
+    "generated/": "generated",
 }
 PER_CLASS = "per_class"
 GROUPS = (*dict.fromkeys(metric.group for metric in METRICS.values()), PER_CLASS)
@@ -103,7 +122,7 @@ def metric_of(key: str) -> tuple[str, Metric] | None:
     None for a key that no row stands for, such as `fit_seconds`, or the value of one class.
     """
     for prefix, images in MEASURED_ON.items():
-        if key.startswith(prefix) and (row := METRICS.get(key.removeprefix(prefix))):
+        if key.startswith(prefix) and (row := (METRICS | GENERATED).get(key.removeprefix(prefix))):
             return images, row
     return None
 

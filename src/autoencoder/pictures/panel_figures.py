@@ -1,10 +1,13 @@
 """Figures of panels of images, and the title of a figure about a model."""
 
 from collections.abc import Sequence
+from math import ceil, sqrt
 from typing import Any
 
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from autoencoder.evaluation.evaluate import mean
 from autoencoder.evaluation.outputs import Outputs
@@ -14,6 +17,7 @@ from autoencoder.pictures.style import WIDTH, empty_figure
 PANEL_SHARE = 0.86  # of the width; the rest is for the rows' labels
 HIGHEST_PANEL, LARGEST_IMAGE = 8.0, 1.2  # inches
 LOWEST_ROW = 0.15  # inches, for a label beside it
+MOST_IN_GRID = 1_024  # images: in a grid of 32 x 32 they can still be told apart
 LONG_NAME = 8  # letters: longer column names are rotated
 
 
@@ -40,6 +44,24 @@ def draw_panels(outputs: Outputs, subject: str, panels: Sequence[Panel], rows_to
         height = panel.images.shape[3]
         for row in range(rows_together, len(panel.images), rows_together) if rows_together else ():
             axes.axhline(row * height - 0.5, color="white", linewidth=2)
+    return figure
+
+
+def draw_grid(pixels: Tensor, title: str) -> Figure:
+    """Draws images, [N, C, H, W] uint8, row by row in a square grid, without labels; at most the first `MOST_IN_GRID`.
+
+    If there are more, the title says so.
+    """
+    images = pixels[:MOST_IN_GRID].float() / 127.5 - 1
+    if len(images) < len(pixels):
+        title += f"\nThe first {len(images):,} of {len(pixels):,} are shown."
+    columns = ceil(sqrt(len(images)))
+    rows = ceil(len(images) / columns)
+    cells = torch.ones(rows * columns, *images.shape[1:])  # white, as the page
+    cells[: len(images)] = images
+    panel = Panel(cells.unflatten(0, (rows, columns)), [""] * rows, [""] * columns)
+    figure = empty_figure(0.6 + _inches(panel), title)
+    show_panel(figure.subplots(), panel)
     return figure
 
 

@@ -63,6 +63,9 @@ class RunFolder:
         self.figures = self.path / "figures"
         self.explorer = self.path / "explorer.html"
         self.export = self.path / "export"
+        self.samples = self.path / "samples.npy"  # generated images, [n, C, H, W] uint8
+        self.samples_picture = self.path / "samples.png"
+        self.latents = self.path / "latents.npy"  # of the generated images, [n, K] float32
         self.history = self.path / "history.csv"
         self.record = self.path / ".hydra"  # the config and the overrides, as Hydra writes them
         self.changes = self.record / "changes.txt"  # one line per change, which the config does not show
@@ -109,7 +112,10 @@ class RunFolder:
 
     def check_no_others_files(self) -> None:
         """Raises: InputError if the folder holds no run, but files that a run would overwrite."""
-        names = (self.report, self.reconstructions, self.figures, self.explorer, self.history)
+        names = (
+            *(self.report, self.reconstructions, self.figures, self.explorer, self.history),
+            *(self.samples, self.samples_picture, self.latents),
+        )
         found = [path.name for path in names if path.exists()]
         if found and not (self.record.exists() or self.metrics.exists()):
             raise InputError(
@@ -209,6 +215,16 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file completely or not at all; text in UTF-8."""
     scratch = path.with_name(f".{path.name}.tmp")
     scratch.write_bytes(content if isinstance(content, bytes) else content.encode())
+    scratch.replace(path)
+
+
+def write_array(path: Path, array: Any) -> None:
+    """Writes a NumPy array as .npy, completely or not at all."""
+    from numpy import save
+
+    scratch = path.with_name(f".{path.name}.tmp")
+    with scratch.open("wb") as file:
+        save(file, array)
     scratch.replace(path)
 
 

@@ -6,7 +6,7 @@ import platform
 import shlex
 import subprocess
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -176,9 +176,14 @@ def _test_table(metrics: Mapping[str, Any]) -> list[str]:
     dimensions = f"test, {metrics['latent_dim']} dim" + "s" * (metrics["latent_dim"] != 1)
     rows = [[dimensions, *(METRICS[name].heading for name in names)]]
     rows += [[MODELS[prefix], *(formatted(metrics, prefix, name) for name in names)] for prefix in prefixes]
+    return aligned(rows) if names else []
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines: the first column to the left, numbers to the right."""
     first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
     lines = [
         "".join([row[0].ljust(first), *(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths, strict=True))])
         for row in rows
     ]
-    return [line.rstrip() for line in lines] if names else []
+    return [line.rstrip() for line in lines]

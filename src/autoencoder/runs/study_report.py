@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import NamedTuple
 
-from autoencoder.metrics import METRICS
+from autoencoder.metrics import GENERATED, METRICS
 from autoencoder.paths import assignment, shown
 from autoencoder.runs.folder import SWEEP_CONFIG
 from autoencoder.runs.job_values import (
@@ -28,7 +28,10 @@ from autoencoder.runs.report_card import table
 from autoencoder.runs.study import Setting, Study
 
 # Columns of the tables; those that no job has a value for are left out.
-COLUMNS = (BEST_BY, "test/mse", "pca/test_mse", *(f"test/{name}" for name in METRICS if name != "mse"), "fit_seconds")
+COLUMNS = (
+    *(BEST_BY, "test/mse", "pca/test_mse", *(f"test/{name}" for name in METRICS if name != "mse")),
+    *(*(f"generated/{name}" for name in GENERATED), "fit_seconds"),
+)
 MOST_ROWS = 20  # in the console
 MOST_IN_PAGE = 50  # settings, comparisons or failures in summary.md
 BEST_MARK = f"* best by {BEST_BY}"
