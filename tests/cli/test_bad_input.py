@@ -121,7 +121,7 @@ def test_a_mistake_in_the_command(override, message, tmp_path):
         ("views=none views.samples.n=3", "views is empty in this run: add a part, +views.samples._target_=CLASS"),
         ("logger=[] logger.csv.name=x", "logger is empty in this run: add a part, +logger.NAME._target_=CLASS"),
         ("seed.first=3", "seed is a single value, not a group of settings"),
-        ("model.activation.name=relu", "model.activation is a single value, not a group of settings"),
+        ("model.network.activation.name=relu", "model.network.activation is a single value, not a group of settings"),
         ("model._target_=3", "model._target_ must be the name of a class or function, MODULE.NAME, got 3"),
     ],
 )
