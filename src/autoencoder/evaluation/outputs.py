@@ -76,6 +76,17 @@ class Outputs:
         """The class of each image, [N] int64; 0 for images without classes."""
         return self.split.labels.cpu()
 
+    @cached_property
+    def is_normal(self) -> Tensor:
+        """Whether the class of each image is one that the model was trained on, [N] bool."""
+        trained_on = torch.cat([self.images.train.labels, self.images.val.labels]).cpu().unique()
+        return torch.isin(self.labels, trained_on)
+
+    @property
+    def has_anomalies(self) -> bool:
+        """Whether there are images of classes that the model was trained on, and of others."""
+        return bool(self.is_normal.any()) and not bool(self.is_normal.all())
+
     @property
     def latents(self) -> Tensor:
         """The latents of each image, [N, K]."""
