@@ -136,6 +136,12 @@ class Outputs:
         with evaluating(self.model):
             return self.model.decode(latents.to(self.split.device, self._dtype)).float().cpu()
 
+    def apply(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The latents [B, K] and reconstructions of any `images` [B, C, H, W] in [-1, 1], which are not kept."""
+        with evaluating(self.model):
+            latents = self.model.encode(images.to(self.split.device, self._dtype))
+            return latents.float().cpu(), self.model.decode(latents).float().cpu()
+
     def on(self, split: SplitName) -> "Outputs":
         """The outputs of the same model on another split."""
         if split not in self._other_splits:
