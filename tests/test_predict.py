@@ -173,6 +173,17 @@ def test_colour_becomes_grey_if_asked(run, tmp_path):
     assert rows[0] == rows[1]
 
 
+def test_any_name_of_a_file_is_written_and_drawn(run, tmp_path):
+    names = ["a$b$^.png", "long" * 20 + ".png", 'with "quotes", commas.png', "zwölf.png"]
+    (tmp_path / "in $x$").mkdir()
+    for name, digit in zip(names, blobs(4, (28, 28)), strict=True):
+        Image.fromarray(digit).save(tmp_path / "in $x$" / name)
+    rows, _ = run_predict(tmp_path / "out", run, tmp_path / "in $x$")
+    assert [row["file"] for row in rows] == sorted(names, key=os.fsencode)
+    assert (tmp_path / "out" / "worst.png").is_file()
+    assert "left out" not in (tmp_path / "out" / "predict.log").read_text(encoding="utf-8")
+
+
 def test_the_images_with_the_largest_errors_are_kept_whatever_the_batches():
     generator = torch.Generator().manual_seed(0)
     errors = torch.rand(100, generator=generator)

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import run_evaluate, run_train
+from data.made_images import blobs, write_images
 from scipy.stats import rankdata
 
 from autoencoder import AutoencoderModule, ImageDataModule
+from autoencoder.data.folder_module import FolderDataModule
 from autoencoder.evaluation.evaluate import evaluate
 from autoencoder.evaluation.outputs import Outputs
 from autoencoder.metrics.anomaly import auroc, roc_curve
@@ -44,6 +46,17 @@ def test_evaluation_ranks_the_classes_left_out_against_those_trained_on():
     for prefix, model in (("test/", outputs), ("pca/test_", outputs.pca)):
         assert measured[f"{prefix}auroc"] == pytest.approx(by_ranks(model.errors.numpy(), is_normal), abs=1e-9)
     assert measured["pca/test_auroc"] > 0.9
+
+
+def test_a_folder_of_good_images_with_broken_ones_among_the_test_images_is_such_a_set(tmp_path):
+    write_images(tmp_path / "train" / "good", blobs(40))
+    write_images(tmp_path / "test" / "good", blobs(9, seed=1))
+    write_images(tmp_path / "test" / "broken", 255 - blobs(6, seed=2))
+    outputs = Outputs(AutoencoderModule(3, image_shape=(1, 12, 10)), FolderDataModule(tmp_path).images)
+    measured = evaluate(outputs, ["auroc"])
+    is_good = np.repeat([False, True], [6, 9])  # sorted by name
+    assert measured["test/auroc"] == pytest.approx(by_ranks(outputs.errors.numpy(), is_good), abs=1e-9)
+    assert measured["pca/test_auroc"] == 1.0
 
 
 def test_where_all_classes_were_trained_on_there_is_none_and_who_asks_is_told(digits, caplog):

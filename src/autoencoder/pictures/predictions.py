@@ -27,10 +27,15 @@ def write_reconstructions(batch: Predictions, folder: Path) -> None:
 def draw_worst(cases: Sequence[Case], title: str) -> Figure:
     """Images over their reconstructions and error maps, as in `worst_and_median`, with the names of their files."""
     images, reconstructed = torch.stack([c.image for c in cases]), torch.stack([c.reconstruction for c in cases])
-    labels = [f"{_end_of(PurePosixPath(case.name).name)}\n{case.mse:.3f}" for case in cases]
+    labels = [f"{_literal(_end_of(PurePosixPath(case.name).name))}\n{case.mse:.3f}" for case in cases]
     rows = over_error_maps(images, reconstructed)
     panel = Panel(rows, ["images", "reconstructions", "errors"], labels, columns_about=ERROR_UNIT)
-    return lay_out_panels(title, [panel])
+    return lay_out_panels(_literal(title), [panel])
+
+
+def _literal(text: str) -> str:
+    """Text in which matplotlib sees no formula."""
+    return text.replace("$", r"\$")
 
 
 def _end_of(name: str) -> str:
