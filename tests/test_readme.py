@@ -42,10 +42,12 @@ def test_command(line, run, tmp_path):
     words = [word for word in shlex.split(line) if not re.fullmatch(r"[A-Z_]+=.*", word)]
     program = Path(words[0]).name
     own_images = "data.path=DIR" in words
-    if own_images:
-        words[words.index("data.path=DIR")] = f"data.path={tmp_path}"
+    if own_images or "input=DIR" in words:
+        images = tmp_path / "images"
+        words = [re.sub(r"^(data\.path|input)=DIR$", rf"\1={images}", word) for word in words]
+        images.mkdir()
         for number in range(40):
-            Image.effect_noise((20, 30), 50).save(tmp_path / f"{number}.jpg")
+            Image.effect_noise((20, 30), 50).save(images / f"{number}.jpg")
     if "RUN" in line or "SWEEP" in line:
         words = [re.sub(r"\b(RUN|SWEEP)\b", f"{tmp_path}/run", word) for word in words]
         shutil.copytree(run, tmp_path / "run")

@@ -27,6 +27,8 @@ def test_each_row_has_a_function_of_what_it_says(name):
         details = {"kl": latents, "elbo": latents[:, 0], "active": latents > 0, "indices": (latents > 0).long()}
         assert metric.needs in details
         assert isinstance(metric.function(Codes(latents, details, (2, 2, 2))), int | float)
+    elif metric.of == "errors":
+        assert 0 <= metric.function(latents[:, 0], torch.arange(20) < 5) <= 1
     else:
         assert 0 <= metric.function(labelled, labelled, labelled) <= 1
 

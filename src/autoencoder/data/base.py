@@ -23,6 +23,8 @@ class DataModule(LightningDataModule):
         train_classes: train and validate on these classes only, see `classes.choose_classes`; empty for all.
     """
 
+    to_grey = False  # whether colour images are converted to grey
+
     def __init__(self, batch_size: int, seed: int, train_classes: Sequence[int | str] = ()) -> None:
         super().__init__()
         self.batch_size = batch_size

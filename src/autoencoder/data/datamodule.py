@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from autoencoder.data.base import DataModule
-from autoencoder.data.images import NO_CLASSES, VAL_SIZE, Array, ImageSet, check_arrays, split_images
+from autoencoder.data.images import NO_CLASSES, Array, ImageSet, check_arrays, split_images
 from autoencoder.data.sources import TITLES, idx_folder, load_images
 from autoencoder.errors import InputError
 from autoencoder.limits import Count, Seed, Text, checked
@@ -108,7 +108,7 @@ class ImageDataModule(DataModule):
     def _load(self) -> ImageSet:
         loaded, val_size = load_images(self.dataset, self.data_dir, self.offline_fallback, self.folder), self.val_size
         if loaded.name != self.dataset:  # the fallback, which has fewer images
-            val_size = min(VAL_SIZE if val_size is None else val_size, MNIST_5K_VAL_SIZE)
+            val_size = None if val_size is None else min(val_size, MNIST_5K_VAL_SIZE)
         return split_images(loaded, val_size, self.title, self.class_names, self.train_classes)
 
     def place_of(self, images: ImageSet) -> tuple[str, str]:

@@ -39,20 +39,7 @@ def find_images(root: Path) -> FoundImages:
 
     Raises: InputError if there are none, or for images beside the folders of classes.
     """
-    if not root.is_dir():
-        what = "is a file" if root.exists() else "does not exist"
-        raise InputError(f"data.path={root} {what}: set it to a folder with images")
-    names, others = [], 0
-    for name in _files(root):
-        if PurePosixPath(name).suffix.lower() in SUFFIXES:
-            names.append(name)
-        else:
-            others += 1
-    if not names:
-        raise InputError(
-            f"data.path={root} has no image files, and {others} others: set it to a folder with {_suffixes()}"
-        )
-    names.sort(key=os.fsencode)
+    names, others = find_names(root, "data.path")
     splits: list[str | None] = [None] * len(names)
     left_out: list[str] = []
     folders = _split_folders(root, names)
@@ -66,6 +53,27 @@ def find_images(root: Path) -> FoundImages:
             *(root, others, "".join(f", {name}" for name in left_out[:SHOWN])),
         )
     return FoundImages(names, splits, *_classes(root, names, splits))
+
+
+def find_names(root: Path, key: str) -> tuple[list[str], int]:
+    """The image files in `root` and its sub-folders, hidden ones aside, sorted, and how many other files there are.
+
+    Args: key, of the setting that names the folder, for messages.
+    Raises: InputError if there are no images.
+    """
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        raise InputError(f"{key}={root} {what}: set it to a folder with images")
+    names, others = [], 0
+    for name in _files(root):
+        if PurePosixPath(name).suffix.lower() in SUFFIXES:
+            names.append(name)
+        else:
+            others += 1
+    if not names:
+        raise InputError(f"{key}={root} has no image files, and {others} others: set it to a folder with {_suffixes()}")
+    names.sort(key=os.fsencode)
+    return names, others
 
 
 def _files(root: Path) -> Iterator[str]:

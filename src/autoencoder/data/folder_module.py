@@ -63,6 +63,7 @@ class FolderDataModule(DataModule):
         self.path = path
         self.image_size = image_size
         self.channels = channels
+        self.to_grey = channels == "grey"
         self.val_size = val_size
         self.on_bad_image = on_bad_image
         self.memory_limit = memory_limit

@@ -18,7 +18,7 @@ from autoencoder.data.folder import SHOWN, find_images
 from autoencoder.data.folder_split import split_folder
 from autoencoder.data.images import NO_CLASSES, AnySplit, ImageSet, Split
 from autoencoder.data.pixels import eval_batch_size
-from autoencoder.data.streaming import MOST_WORKERS, ImageFiles, StreamedSplit
+from autoencoder.data.streaming import ImageFiles, StreamedSplit, default_workers, in_chunks
 from autoencoder.errors import InputError
 from autoencoder.limits import memory_in_bytes
 
@@ -46,11 +46,11 @@ def load_folder(
     Raises: InputError for a folder without images, files that cannot be used, or a split that leaves no images.
     """
     found = find_images(root)
-    workers = min(_cores(), MOST_WORKERS) if workers is None else workers
+    workers = default_workers() if workers is None else workers
     files = ImageFiles(root, np.array([os.fsencode(one) for one in found.names]), workers)
     headers, bad = _read_headers(files)
     if not skip_bad:
-        _refuse(files, bad)
+        refuse_bad(files, bad)
     shape = (_channels(files, headers, channels), *_size(files, headers, image_size))
     kept = np.array(sorted(headers), np.int64)
     parts, left_out = split_folder(root, found, kept, val_size, train_classes)  # before minutes of decoding
@@ -60,8 +60,8 @@ def load_folder(
     pixels, checksums, undecoded = _read_pixels(files, kept, shape, in_memory)
     bad |= undecoded
     if not skip_bad:
-        _refuse(files, bad)
-    _warn(files, bad)
+        refuse_bad(files, bad)
+    warn_of_bad(files, bad)
     if undecoded:
         good = np.array([place for place, index in enumerate(kept.tolist()) if index not in undecoded], np.int64)
         kept, checksums = kept[good], checksums[good]
@@ -81,7 +81,8 @@ def load_folder(
     fingerprint = crc32(repr((shape, found.class_names, labels.tolist(), splits)).encode(), crc32(checksums.data))
     train, val, test = map(part, parts)
     return ImageSet(
-        name, name, found.class_names, train, val, test, f"{fingerprint:08x}", bool(found.class_names), left_out
+        *(name, name, found.class_names, train, val, test, f"{fingerprint:08x}", bool(found.class_names), left_out),
+        train_sources=files.names[kept[parts[0].numpy()]],
     )
 
 
@@ -89,7 +90,7 @@ def _read_headers(files: ImageFiles) -> tuple[dict[int, Header], dict[int, str]]
     """The headers of all files that have one, by index, and for each other file, why it has none."""
     headers: dict[int, Header] = {}
     bad: dict[int, str] = {}
-    chunks = _chunks(np.arange(len(files.names)), HEADERS_A_TIME)
+    chunks = in_chunks(np.arange(len(files.names)), HEADERS_A_TIME)
     for chunk, found in zip(chunks, files.each(files.headers, chunks), strict=True):
         for index, one in zip(chunk, found, strict=True):
             if isinstance(one, str):
@@ -106,7 +107,7 @@ def _read_pixels(
     pixels = torch.zeros(len(indices), *shape, dtype=torch.uint8) if keep else None
     checksums = np.zeros(len(indices), np.uint32)
     bad: dict[int, str] = {}
-    chunks = _chunks(indices, min(HEADERS_A_TIME, eval_batch_size(shape)))
+    chunks = in_chunks(indices, min(HEADERS_A_TIME, eval_batch_size(shape)))
     start = 0
     for decoded in files.each(partial(files.pixels, shape=shape), chunks):
         batch = slice(start, start + len(decoded.checksums))
@@ -116,10 +117,6 @@ def _read_pixels(
         bad |= decoded.reasons
         start = batch.stop
     return pixels, checksums, bad
-
-
-def _chunks(indices: np.ndarray, size: int) -> list[list[int]]:
-    return [indices[start : start + size].tolist() for start in range(0, len(indices), size)]
 
 
 def _size(files: ImageFiles, headers: Mapping[int, Header], image_size: Sequence[int] | None) -> tuple[int, int]:
@@ -158,17 +155,16 @@ def _channels(files: ImageFiles, headers: Mapping[int, Header], wanted: int | st
     return headers[most].channels if wanted is None else 1 if wanted == "grey" else int(wanted)
 
 
-def _refuse(files: ImageFiles, bad: Mapping[int, str]) -> None:
+def refuse_bad(files: ImageFiles, bad: Mapping[int, str], key: str = "data.on_bad_image") -> None:
     """Raises: InputError that names the first of the bad files, if there are any."""
     if bad:
         first = min(bad)
         count = f" ({len(bad):,} of {len(files.names):,} files cannot be used)" if len(bad) > 1 else ""
-        raise InputError(
-            f"{files.path(first)} {bad[first]}{count}: replace it, or set data.on_bad_image=skip to leave it out"
-        )
+        raise InputError(f"{files.path(first)} {bad[first]}{count}: replace it, or set {key}=skip to leave it out")
 
 
-def _warn(files: ImageFiles, bad: Mapping[int, str]) -> None:
+def warn_of_bad(files: ImageFiles, bad: Mapping[int, str]) -> None:
+    """Logs a warning for each of the first `SHOWN` bad files, and one with the number of the others."""
     for index in sorted(bad)[:SHOWN]:
         log.warning("skipped: %s %s", files.path(index), bad[index])
     if len(bad) > SHOWN:
@@ -178,7 +174,3 @@ def _warn(files: ImageFiles, bad: Mapping[int, str]) -> None:
 def _default_limit() -> float:
     memory = memory_in_bytes()
     return MOST_MEMORY if memory is None else min(MOST_MEMORY, memory / 4 / GB)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,5 +1,6 @@
 """ImageSet: an immutable data set, divided into splits, in memory or streamed from files."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -89,6 +90,8 @@ class ImageSet:
         fingerprint: a checksum that identifies these images, see `fingerprint_of`.
         labelled: whether the images have classes; if not, all labels are 0.
         left_out: how many training images are of classes that are not trained on.
+        train_sources: [N] where each image of `train` is from: the name of its file, as bytes, or its index among the
+            training images as they were loaded; None if that is not known.
     """
 
     name: str
@@ -100,6 +103,7 @@ class ImageSet:
     fingerprint: str
     labelled: bool = True
     left_out: int = 0
+    train_sources: np.ndarray | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -116,6 +120,11 @@ class ImageSet:
         if not self.labelled:
             return "unlabelled"
         return self.class_names[label] if label < len(self.class_names) else str(label)
+
+    def train_source(self, index: int) -> str:
+        """The file of a training image in the data's folder, or its index among the training images, 0-based."""
+        source = index if self.train_sources is None else self.train_sources[index]
+        return os.fsdecode(source) if isinstance(source, bytes) else str(source)
 
     def split(self, name: SplitName) -> AnySplit:
         return {"train": self.train, "val": self.val, "test": self.test}[name]
@@ -161,6 +170,7 @@ def split_images(
         fingerprint_of(loaded),
         labelled,
         len(loaded.train_images) - len(kept),
+        train.numpy(),
     )
 
 

@@ -161,6 +161,17 @@ class StreamedSplit:
         return torch.from_numpy(decoded.pixels).to(self.device)
 
 
+def default_workers() -> int:
+    """Worker processes where no number is given: one per core, at most `MOST_WORKERS`."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_WORKERS)
+
+
+def in_chunks(indices: np.ndarray, size: int) -> list[list[int]]:
+    """The indices in lists of `size`; the last may be shorter."""
+    return [indices[start : start + size].tolist() for start in range(0, len(indices), size)]
+
+
 class _Computed(Dataset[Result], Generic[Result]):
     """A function of an index, as the data set that DataLoader wants."""
 

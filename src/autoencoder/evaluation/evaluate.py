@@ -14,7 +14,7 @@ from autoencoder.metrics.ssim import has_ssim
 log = logging.getLogger(__name__)
 
 SCORES = tuple(name for name, metric in METRICS.items() if metric.of == "reconstructions")
-QUICK = (*SCORES, "codes")  # at the end of each run
+QUICK = (*SCORES, "auroc", "codes")  # at the end of each run
 COLLAPSED = 0.25  # share of latent dimensions that are active, at most
 
 
@@ -30,6 +30,9 @@ def evaluate(outputs: Outputs, metrics: Collection[str] = QUICK) -> dict[str, fl
         metrics: what to compute on the test images:
             mse, sse, psnr, ssim: of the model and of PCA (mse of the training and validation images, too), and of the
             model from corrupted images if it was trained on these;
+            auroc: of each image's mse, of the model and of PCA: test images of the classes trained on against those of
+            other classes, see `data.train_classes`; left out without a word from `QUICK` and `GROUPS` if all classes
+            were trained on;
             codes: what the bottleneck has, such as KL and ELBO, active latents, or the use of a codebook;
             per_class: the requested metrics among these four, for each class;
             knn, probe: accuracy of nearest neighbours and of a linear probe on the latents of the model, of PCA and of
@@ -54,6 +57,12 @@ def evaluate(outputs: Outputs, metrics: Collection[str] = QUICK) -> dict[str, fl
         measured["val/mse"] = mean(outputs.on("val").errors) if len(outputs.images.val) else None
     for prefix, model in (*_baselines(outputs), *_corrupted(outputs)) if scored else ():
         measured |= _means(model, prefix, scored, PER_CLASS in asked)
+    for name, metric in rows.items():
+        if metric.of == "errors":
+            measured |= {
+                f"{prefix}{name}": metric.function(model.errors, outputs.is_normal)
+                for prefix, model in _baselines(outputs)
+            }
     for name, metric in rows.items():
         if metric.of == "codes" and metric.needs in outputs.codes.details:
             measured[f"test/{name}"] = metric.function(outputs.codes)
@@ -90,6 +99,10 @@ def measurable(metrics: Collection[str], outputs: Outputs) -> set[str]:
         obstacles["ssim"] = f"images of {height} x {width} pixels are too small for its windows"
     if len(images.test) < 2:
         obstacles["latents"] = "a single test image has no spread"
+    if not outputs.has_anomalies:
+        obstacles["auroc"] = "the test images have no classes beside those trained on"
+        if tuple(metrics) in (QUICK, GROUPS):  # nobody has asked for it
+            metrics = set(metrics) - {"auroc"}
     labels = images.train.labels
     if not images.labelled:  # as the log has said when they were loaded
         metrics = set(metrics) - {PER_CLASS, *(each.group for each in METRICS.values() if each.of == "classes")}

@@ -76,6 +76,17 @@ class Outputs:
         """The class of each image, [N] int64; 0 for images without classes."""
         return self.split.labels.cpu()
 
+    @cached_property
+    def is_normal(self) -> Tensor:
+        """Whether the class of each image is one that the model was trained on, [N] bool."""
+        trained_on = torch.cat([self.images.train.labels, self.images.val.labels]).cpu().unique()
+        return torch.isin(self.labels, trained_on)
+
+    @property
+    def has_anomalies(self) -> bool:
+        """Whether there are images of classes that the model was trained on, and of others."""
+        return bool(self.is_normal.any()) and not bool(self.is_normal.all())
+
     @property
     def latents(self) -> Tensor:
         """The latents of each image, [N, K]."""
@@ -124,6 +135,12 @@ class Outputs:
         """Decodes `latents` [B, K] into images [B, C, H, W] in [-1, 1]."""
         with evaluating(self.model):
             return self.model.decode(latents.to(self.split.device, self._dtype)).float().cpu()
+
+    def apply(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The latents [B, K] and reconstructions of any `images` [B, C, H, W] in [-1, 1], which are not kept."""
+        with evaluating(self.model):
+            latents = self.model.encode(images.to(self.split.device, self._dtype))
+            return latents.float().cpu(), self.model.decode(latents).float().cpu()
 
     def on(self, split: SplitName) -> "Outputs":
         """The outputs of the same model on another split."""

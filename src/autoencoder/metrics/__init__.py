@@ -17,6 +17,8 @@ class Metric(NamedTuple):
             image, [B], which is averaged over all images, or for `per_class` over those of each class.
             `latents`: takes latents [N, K] of the test images and returns a number.
             `codes`: takes the `Codes` of the test images (see `autoencoder.metrics.codes`) and returns a number.
+            `errors`: takes the mse [N] of the test images, and whether the class of each was trained on, [N] bool, and
+            returns a number; it needs test images of both kinds.
             `classes`: takes the labelled latents of the training, validation and test images (see
             `autoencoder.metrics.classes`) and returns a number.
             `features`: takes features of generated and of test images, two [N, F], and returns a number.
@@ -29,7 +31,7 @@ class Metric(NamedTuple):
     label: str
     heading: str
     digits: str
-    of: Literal["reconstructions", "latents", "codes", "classes", "features"]
+    of: Literal["reconstructions", "latents", "codes", "errors", "classes", "features"]
     function_name: str
     group: str
     higher_is_better: bool = False
@@ -47,6 +49,7 @@ METRICS: dict[str, Metric] = {  # by the name in metrics.json, after `test/`, `p
     "sse": Metric("sse, per image in [0, 1]", "sse", ".2f", "reconstructions", "reconstruction:image_sse", "sse"),
     "psnr": Metric("psnr, dB", "psnr dB", ".2f", "reconstructions", "reconstruction:image_psnr", "psnr", True),
     "ssim": Metric("ssim", "ssim", ".4f", "reconstructions", "ssim:image_ssim", "ssim", True),
+    "auroc": Metric("anomalies by mse, AUROC", "auroc", ".4f", "errors", "anomaly:auroc", "auroc", True),
     "elbo": Metric("ELBO, nats per image", "elbo", ".1f", "codes", "codes:elbo", "codes", True, "elbo"),
     "kl": Metric("KL, nats per image", "kl", ".2f", "codes", "codes:kl", "codes", needs="kl"),
     "active_units": Metric("active units", "active", ".0f", "codes", "codes:active_units", "codes", True, "kl"),

@@ -18,6 +18,7 @@ _HOMES = {
     "draw_interpolations": "images",
     "draw_latent_map": "latent_map",
     "draw_loss_curves": "charts",
+    "draw_roc": "charts",
     "draw_reconstructions": "images",
     "draw_traversals": "images",
     "draw_worst_and_median": "images",

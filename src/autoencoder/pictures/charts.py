@@ -1,4 +1,4 @@
-"""Charts of errors: over the epochs, and in each class."""
+"""Charts of errors: over the epochs, in each class, and as a detector of other classes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,9 +7,12 @@ from matplotlib.ticker import MaxNLocator
 
 from autoencoder.evaluation.evaluate import mean
 from autoencoder.evaluation.outputs import Outputs
+from autoencoder.metrics.anomaly import auroc, roc_curve
 from autoencoder.pictures.panel_figures import new_figure
 from autoencoder.pictures.panels import ERROR_UNIT
 from autoencoder.pictures.style import BLUE, ORANGE, make_logarithmic, tidy
+
+MOST_NAMES = 5  # of classes in a title
 
 
 def draw_loss_curves(outputs: Outputs, history: Mapping[str, Sequence[float]]) -> Figure:
@@ -71,4 +74,25 @@ def draw_class_errors(outputs: Outputs) -> Figure:
     axes.set_xlabel("class", fontsize=8)
     axes.set_ylabel(ERROR_UNIT.replace(", ", ",\n", 1), fontsize=8)
     tidy(axes)
+    return figure
+
+
+def draw_roc(outputs: Outputs) -> Figure:
+    """ROC curves of the error as a detector of the classes that were not trained on: the model's and PCA's.
+
+    Args: outputs, with images of classes that were trained on and of others.
+    """
+    trained_on = [outputs.images.class_name(label) for label in outputs.labels[outputs.is_normal].unique().tolist()]
+    names = ", ".join(trained_on) if len(trained_on) <= MOST_NAMES else f"{len(trained_on)} classes"
+    figure = new_figure(3.8, f"Other classes told from {names} by the error: ROC curve", outputs)
+    axes = figure.subplots()
+    for name, one, color, line in (("autoencoder", outputs, BLUE, "-"), ("PCA", outputs.pca, ORANGE, "--")):
+        label = f"{name}, AUROC {auroc(one.errors, outputs.is_normal):.4f}"
+        axes.plot(*roc_curve(one.errors, outputs.is_normal), line, color=color, label=label, linewidth=1.2)
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":", label="chance, 0.5")
+    axes.set_aspect("equal")
+    axes.set_xlabel("share of the images of classes trained on\nwith an error above a threshold", fontsize=8)
+    axes.set_ylabel("share of the images of other classes\nwith an error above it", fontsize=8)
+    tidy(axes)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
     return figure

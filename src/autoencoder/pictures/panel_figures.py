@@ -23,19 +23,28 @@ LONG_NAME = 8  # letters: longer column names are rotated
 
 def new_figure(height: float, subject: str, outputs: Outputs) -> Figure:
     """An empty figure of `height` inches; its title has the subject, data set, latent dimensions and test error."""
+    return empty_figure(height, _title(subject, outputs))
+
+
+def _title(subject: str, outputs: Outputs) -> str:
     dimensions = outputs.latents.shape[1]
     facts = f"{outputs.images.title}, {dimensions} latent dimension{'s' * (dimensions != 1)}"
-    return empty_figure(height, f"{subject}\n{facts}, {outputs.title} mse {mean(outputs.errors):.4f}")
+    return f"{subject}\n{facts}, {outputs.title} mse {mean(outputs.errors):.4f}"
 
 
 def draw_panels(outputs: Outputs, subject: str, panels: Sequence[Panel], rows_together: int = 0) -> Figure:
+    """Draws panels below each other, with their labels, and a title as in `new_figure`; arguments as below."""
+    return lay_out_panels(_title(subject, outputs), panels, rows_together)
+
+
+def lay_out_panels(title: str, panels: Sequence[Panel], rows_together: int = 0) -> Figure:
     """Draws panels below each other, with their labels.
 
     Args: rows_together, draw a white line after every so many rows; 0 for no lines.
     """
     heights = [_inches(panel) for panel in panels]
     labels = sum(0.6 if _has_long_names(panel) else 0.25 for panel in panels)
-    figure = new_figure(0.8 + sum(heights) + labels, subject, outputs)
+    figure = empty_figure(0.8 + sum(heights) + labels, title)
     figures = figure.subplots(len(panels), squeeze=False, height_ratios=heights)
     for (axes,), panel in zip(figures, panels, strict=True):
         show_panel(axes, panel)

@@ -84,11 +84,11 @@ def worst_and_median(outputs: Outputs, count: Count = FEW) -> Panels:
     groups = rank_by_error(outputs.errors, min(count, len(outputs)))
     for name, chosen in zip(("worst", "median"), groups, strict=True):
         images, reconstructed = outputs.originals(chosen), outputs.reconstructions(chosen)
-        maps = heat((images - reconstructed).abs().mean(1) / 2) * 2 - 1
-        rows = [images.expand_as(maps), reconstructed.expand_as(maps), maps]
         errors = [f"{error:.3f}" for error in outputs.errors[chosen].tolist()]
         labels = [f"{name} images", "reconstructions", "errors"]
-        panels[f"errors/{name}"] = Panel(torch.stack(rows), labels, errors, columns_about=ERROR_UNIT)
+        panels[f"errors/{name}"] = Panel(
+            over_error_maps(images, reconstructed), labels, errors, columns_about=ERROR_UNIT
+        )
     return panels
 
 
@@ -127,6 +127,15 @@ def interpolations(outputs: Outputs, steps: Steps = 11) -> Panels:
     shares = [f"{share:.3g}" for share in torch.linspace(0, 1, steps).tolist()]
     about = "share of the way from one latent to the other"
     return {"latents/interpolations": Panel(images, rows, ["image", *shares, "image"], columns_about=about)}
+
+
+def over_error_maps(images: Tensor, reconstructed: Tensor) -> Tensor:
+    """Rows [3, B, 3, H, W] in [-1, 1] of a panel: images, reconstructions, and the absolute error of each pixel.
+
+    Args: images, reconstructed, [B, C, H, W] in [-1, 1].
+    """
+    maps = heat((images - reconstructed).abs().mean(1) / 2) * 2 - 1
+    return torch.stack([images.expand_as(maps), reconstructed.expand_as(maps), maps])
 
 
 def heat(values: Tensor) -> Tensor:

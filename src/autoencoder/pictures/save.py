@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from autoencoder.evaluation import Projection
 from autoencoder.evaluation.outputs import Outputs
 from autoencoder.evaluation.projection import check_projection
-from autoencoder.pictures.charts import draw_class_errors, draw_loss_curves
+from autoencoder.pictures.charts import draw_class_errors, draw_loss_curves, draw_roc
 from autoencoder.pictures.images import (
     draw_interpolations,
     draw_reconstructions,
@@ -33,6 +33,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {  # by the names of their files; ea
     "class_errors": draw_class_errors,
     "latent_map": draw_latent_map,
     "loss_curves": draw_loss_curves,
+    "roc": draw_roc,
 }
 
 
@@ -67,6 +68,8 @@ def save_figures(
         log.info("figures interpolations and latent_map are left out: there is a single test image")
     if not outputs.images.labelled:  # as the log has said when they were loaded
         left_out.add("class_errors")
+    if not outputs.has_anomalies:
+        left_out.add("roc")
     if outputs.latents.shape[1] < 2:
         left_out.add("latent_map")
     folder = Path(folder)

@@ -65,7 +65,10 @@ class RunFolder:
         self.export = self.path / "export"
         self.samples = self.path / "samples.npy"  # generated images, [n, C, H, W] uint8
         self.samples_picture = self.path / "samples.png"
-        self.latents = self.path / "latents.npy"  # of the generated images, [n, K] float32
+        self.latents = self.path / "latents.npy"  # of generated images or of predictions, [n, K] float32
+        self.predictions = self.path / "predictions.csv"
+        self.worst = self.path / "worst.png"
+        self.reconstructed = self.path / "reconstructions"
         self.history = self.path / "history.csv"
         self.record = self.path / ".hydra"  # the config and the overrides, as Hydra writes them
         self.changes = self.record / "changes.txt"  # one line per change, which the config does not show
@@ -115,6 +118,7 @@ class RunFolder:
         names = (
             *(self.report, self.reconstructions, self.figures, self.explorer, self.history),
             *(self.samples, self.samples_picture, self.latents),
+            *(self.predictions, self.worst, self.reconstructed),
         )
         found = [path.name for path in names if path.exists()]
         if found and not (self.record.exists() or self.metrics.exists()):
