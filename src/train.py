@@ -62,6 +62,7 @@ def train(
     from autoencoder.cli.trainer_check import check_bases, of_kind
     from autoencoder.evaluation.evaluate import evaluate
     from autoencoder.evaluation.outputs import Outputs
+    from autoencoder.models.parts import foreign_packages
     from autoencoder.models.reconstructor import Reconstructor
     from autoencoder.optim.threads import advise_on_threads
     from autoencoder.runs.checkpoints import load_best
@@ -154,7 +155,7 @@ def train(
         settings = {"model": model, "data": data, "optimizer": optimizer, "scheduler": scheduler}
         with left_out_if_it_fails("the loggers' last entry"):
             log_outcome(fitter, settings, metrics)
-    log.info("%s", summarize(metrics, datamodule.images.title, folder))
+    log.info("%s", summarize(metrics, datamodule.images.title, folder, foreign_packages(module.hparams)))
     val_mse: float | None = metrics["val/mse"]
     return val_mse
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from conftest import ROOT, call, refuse_here
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 import export
@@ -47,8 +47,8 @@ def compute(path: Path, inputs: np.ndarray) -> np.ndarray:
 
 
 def read_part(group: str, name: str) -> dict[str, object]:
-    settings = yaml.safe_load((ROOT / "configs/model" / group / f"{name}.yaml").read_text(encoding="utf-8"))
-    return {key: float(value) if value == "1e-4" else value for key, value in settings.items() if key != "_partial_"}
+    settings = OmegaConf.to_container(OmegaConf.load(ROOT / "configs/model" / group / f"{name}.yaml"))
+    return {key: value for key, value in settings.items() if key != "_partial_"}
 
 
 @pytest.mark.parametrize(("network", "bottleneck"), COMBINATIONS)

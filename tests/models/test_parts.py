@@ -8,9 +8,9 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
-import yaml
 from conftest import ROOT, refuse_here
 from lightning.pytorch import Trainer
+from omegaconf import OmegaConf
 from torch.nn.functional import mse_loss
 
 import train
@@ -23,6 +23,7 @@ from autoencoder.models.bottlenecks.variational import Variational
 from autoencoder.models.corruptions import Gaussian
 from autoencoder.models.networks.conv import Conv
 from autoencoder.models.networks.mlp import MLP
+from autoencoder.models.parts import foreign_packages
 from autoencoder.pictures.panels import reconstructions
 from autoencoder.runs.checkpoints import build_model
 
@@ -31,8 +32,8 @@ GROUPS = ("network", "bottleneck", "corruption", "loss")
 
 def read_part(group: str, name: str) -> dict[str, object]:
     """A part's config, as the plain data that a module takes."""
-    part = yaml.safe_load((ROOT / "configs" / "model" / group / f"{name}.yaml").read_text(encoding="utf-8"))
-    return {key: float(value) if value == "1e-4" else value for key, value in part.items() if key != "_partial_"}
+    part = OmegaConf.to_container(OmegaConf.load(ROOT / "configs" / "model" / group / f"{name}.yaml"))
+    return {key: value for key, value in part.items() if key != "_partial_"}
 
 
 FILES = {group: sorted(path.stem for path in (ROOT / "configs" / "model" / group).glob("*.yaml")) for group in GROUPS}
@@ -70,7 +71,8 @@ def test_each_combination_trains_repeats_and_is_rebuilt_from_its_checkpoint(name
     assert torch.equal(module(images), reconstructions)
     path = tmp_path / "one.ckpt"
     save(module, path)
-    again = AutoencoderModule.load_from_checkpoint(path, map_location="cpu").eval()
+    packages = foreign_packages(module.hparams)  # of parts that a fork adds
+    again = AutoencoderModule.load_from_checkpoint(path, map_location="cpu", allow_packages=packages).eval()
     assert again.hparams == module.hparams
     assert torch.equal(again(images), reconstructions)
 

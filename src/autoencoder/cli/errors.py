@@ -332,7 +332,8 @@ def arguments_of(target: str | None) -> list[str]:
 
 def unknown_key(key: str, allowed: list[str], elsewhere: Iterable[str] = ()) -> str:
     """The message about an unknown key; `elsewhere` has the config's dotted keys."""
-    public = [name for name in allowed if not name.startswith("_") and name != "hydra"]
+    given = ("image_shape", "encoded_dim", "latent_dim") if key.count(".") > 1 else ()  # by the module, to its parts
+    public = [name for name in allowed if not name.startswith("_") and name not in ("hydra", *given)]
     places = public if "." in key else [*public, *groups()]
     listed = f"allowed keys are {', '.join(sorted(public))}" if public else "no keys are allowed"
     if key in groups() and (hint := of_train(key)):

@@ -195,6 +195,9 @@ def _run_overrides(folder: RunFolder, given: str) -> tuple[list[str], list[str]]
     """
     overrides = folder.record / "overrides.yaml"
     if not overrides.is_file():
+        run = RunFolder.of_checkpoint(folder.path)
+        if folder.path.is_file() and run:
+            raise InputError(f"resume={given} is a checkpoint: use its run's folder, resume={quoted(str(run.path))}")
         raise InputError(
             f"resume={given} is not the folder of a run, it has no .hydra/overrides.yaml: "
             "use one such as logs/train/runs/<date_time>, or logs/train/latest"

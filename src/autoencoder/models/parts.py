@@ -58,6 +58,12 @@ def build_part(name: str, part: Part, kind: type[Kind], given: Mapping[str, Any]
     }
 
 
+def foreign_packages(settings: Mapping[str, Any]) -> list[str]:
+    """The packages beside this one that a model's classes are from, of its hyper-parameters."""
+    targets = (str(part["_target_"]) for part in settings.values() if isinstance(part, Mapping) and "_target_" in part)
+    return sorted({target.partition(".")[0] for target in targets} - {PACKAGE})
+
+
 def check_packages(settings: Mapping[str, Any], allowed: Collection[str], path: object) -> None:
     """Raises: InputError if a checkpoint's classes are from a package that is not allowed: it must not run other code.
 
@@ -65,10 +71,10 @@ def check_packages(settings: Mapping[str, Any], allowed: Collection[str], path: 
         settings: of the checkpoint at `path`; those with a `_target_` name a class.
         allowed: names of packages beside this one.
     """
-    for part in settings.values():
-        target = part.get("_target_") if isinstance(part, Mapping) else None
-        package = str(target).partition(".")[0]
-        if target is not None and package not in {PACKAGE, *allowed}:
+    for package in foreign_packages(settings):
+        if package not in allowed:
+            targets = (part["_target_"] for part in settings.values() if isinstance(part, Mapping))
+            target = next(target for target in targets if str(target).partition(".")[0] == package)
             raise InputError(
                 f"{path} needs the class {target} of another package: if you trust that, allow it with "
                 f"allow_packages=[{package}]"

@@ -23,6 +23,8 @@ from autoencoder.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
+PARTS = ("network", "bottleneck", "corruption", "loss")  # of a model, whose classes are recorded
+
 # Logged without their group's name: TensorBoard's HParams tab sorts by name and shows the first five.
 HEADLINES = ("batch_size", "dataset", "hidden_dims", "latent_dim", "lr", "seed", "val_size")
 INCOMPARABLE = (
@@ -59,6 +61,7 @@ def describe_model(module: AutoencoderModule, datamodule: DataModule) -> dict[st
         "test_size": len(datamodule.images.test),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "latent_dim": module.latent_dim,
+        **{name: type(getattr(module, name)).__name__ for name in PARTS},
         "torch_version": version("torch"),
         "lightning_version": version("lightning"),
         "git_commit": _git_commit(),
@@ -135,8 +138,11 @@ def _git_commit() -> str | None:
         return None
 
 
-def summarize(metrics: Mapping[str, Any], title: str, folder: RunFolder) -> str:
-    """The closing summary: the data, the test metrics beside PCA's, where the files are and how to look at them."""
+def summarize(metrics: Mapping[str, Any], title: str, folder: RunFolder, packages: Sequence[str] = ()) -> str:
+    """The closing summary: the data, the test metrics beside PCA's, where the files are and how to look at them.
+
+    Args: packages, beside this one that the model's classes are from.
+    """
     rows = [
         f"{title}: {metrics['train_size']:,} training, {metrics['val_size']:,} validation and "
         f"{metrics['test_size']:,} test images",
@@ -148,7 +154,7 @@ def summarize(metrics: Mapping[str, Any], title: str, folder: RunFolder) -> str:
             f"{epochs} in {metrics['fit_seconds']:.1f} s, "
             f"{metrics['images_per_second']:,.0f} images/s on {metrics['device']}"
         )
-    rows += _next_commands(folder)
+    rows += _next_commands(folder, packages)
     rows += [
         f"files in {shown(folder.path)}:",
         *textwrap.wrap(", ".join(folder.results()), 80, initial_indent="  ", subsequent_indent="  "),
@@ -156,7 +162,7 @@ def summarize(metrics: Mapping[str, Any], title: str, folder: RunFolder) -> str:
     return "\n".join(rows)
 
 
-def _next_commands(folder: RunFolder) -> list[str]:
+def _next_commands(folder: RunFolder, packages: Sequence[str]) -> list[str]:
     """Shell commands to continue with: for the run's curves and its best checkpoint."""
     commands = []
     if (folder.path / "tensorboard").is_dir():
@@ -165,6 +171,7 @@ def _next_commands(folder: RunFolder) -> list[str]:
         commands.append(("curves and images", f"make tensorboard{options}"))
     if folder.best.is_file():
         argument = assignment("ckpt_path", shown(folder.best))
+        argument += f" allow_packages=[{','.join(packages)}]" if packages else ""
         commands.append(("more figures", f"python src/evaluate.py {argument}"))
         commands.append(("interactive page", f"python src/explore.py {argument}"))
     return [f"{what}: {command}" for what, command in commands]

@@ -15,7 +15,7 @@ def format_report(metrics: Mapping[str, Any], title: str) -> str:
     parts = [
         f"# {title}, {metrics['latent_dim']} latent dimensions",
         f"{metrics['train_size']:,} training, {metrics['val_size']:,} validation and {metrics['test_size']:,} test "
-        f"images; {metrics['parameters']:,} parameters. All metrics are of the test images.",
+        f"images; {_model(metrics)}{metrics['parameters']:,} parameters. All metrics are of the test images.",
     ]
     if "changes" in metrics:
         parts.append(f"{metrics['changes']}.")
@@ -26,6 +26,12 @@ def format_report(metrics: Mapping[str, Any], title: str) -> str:
         parts.append(table(["", *models], rows))
     parts += _class_table(metrics)
     return "\n\n".join(parts) + "\n"
+
+
+def _model(metrics: Mapping[str, Any]) -> str:
+    """The classes of the model's parts; empty in a record without them."""
+    named = [f"{name} {metrics[name]}" for name in ("network", "bottleneck", "corruption", "loss") if name in metrics]
+    return ", ".join(named) + ", " * bool(named)
 
 
 def write_report(metrics: Mapping[str, Any], title: str, path: Path) -> None:
