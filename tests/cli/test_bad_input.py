@@ -53,7 +53,7 @@ TRAIN, EVALUATE = "src/train.py", "src/evaluate.py"
         ("seed=one", "seed must be a valid integer, got 'one'"),
         ("trainer.max_epochs=1.5", "trainer.max_epochs must be a valid integer, got 1.5"),
         ("trainer.precision=8", "trainer.precision must be"),
-        ("experiment=unheard_of", "Could not find 'experiment/unheard_of' Available options in 'experiment': classic"),
+        ("experiment=unheard_of", "Could not find 'experiment/unheard_of' Available options in 'experiment': anomaly"),
         ("model=unheard_of", "Could not find 'model/unheard_of' Available options in 'model': "),
         ("callbacks=null", "callbacks=null: a group takes the name of one of its files"),
         ("logger=false", "no loggers: logger=[]"),
