@@ -111,9 +111,8 @@ def test_without_validation_images_z_scores_are_of_the_training_images(tmp_path)
     errors = Outputs(module, datamodule.images, "train").errors.double().numpy()
     expected = (numbers(rows, "mse") - errors.mean()) / errors.std()
     np.testing.assert_allclose(numbers(rows, "z_score"), expected, rtol=1e-3, atol=1e-4)
-    assert "z-scores refer to the errors of the training images" in (tmp_path / "out" / "predict.log").read_text(
-        "utf-8"
-    )
+    said = (tmp_path / "out" / "predict.log").read_text(encoding="utf-8")
+    assert "z-scores refer to the errors of the training images" in said
 
 
 def test_a_file_that_cannot_be_decoded_is_left_out_or_ends_it_with_nothing_written(run, tmp_path, capfd):
