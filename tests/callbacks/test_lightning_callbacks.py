@@ -25,7 +25,9 @@ def refusal(capfd, folder, *overrides):
 
 
 @pytest.mark.filterwarnings("ignore:SWA is currently only supported every epoch")
-@pytest.mark.parametrize(("batches", "is_best"), [(125, True), (6, False)])  # 6: each step is still much better
+@pytest.mark.parametrize(
+    ("batches", "is_best"), [(125, True), pytest.param(6, False, marks=pytest.mark.slow)]
+)  # 6: each step is still much better
 def test_averaged_weights_are_measured_and_kept_if_they_are_better(tmp_path, capfd, batches, is_best):
     run_train(tmp_path, *TINY, SWA, "+callbacks.added.swa_lrs=1e-3", f"trainer.limit_train_batches={batches}")
     before = min(read_history(tmp_path / "history.csv")["val/mse"])

@@ -75,7 +75,12 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("step", "name", "code"),
-    [(40, "SIGINT", 130), (125 + 60, "SIGTERM", 143), (124, "SIGHUP", 129), (2 * 125, "SIGINT", 130)],
+    [
+        pytest.param(40, "SIGINT", 130, marks=pytest.mark.slow),
+        (125 + 60, "SIGTERM", 143),
+        pytest.param(124, "SIGHUP", 129, marks=pytest.mark.slow),
+        (2 * 125, "SIGINT", 130),
+    ],
 )
 def test_a_run_stopped_anywhere_ends_as_if_never_stopped(step, name, code, tmp_path, whole, caplog):
     assert stop_at(tmp_path, step, *STUDY, *LIGHT, name=name) == code
@@ -164,7 +169,7 @@ def test_other_settings_into_a_taken_folder_are_refused_and_leave_it_as_it_was(t
     [
         ("model.latent_dim=5", "model.latent_dim was 4"),
         ("data.batch_size=64", "data.batch_size was 32"),
-        ("data.val_size=100", "data.val_size was 500"),
+        ("data.val_size=100", "data.val_size was None"),
         ("optimizer=adam", "optimizer._target_ was autoencoder.optim.optimizers.muon"),
         ("seed=3", "seed was 0"),
         ("trainer.devices=2", "trainer.devices was 1"),
@@ -279,7 +284,9 @@ def test_a_save_that_breaks_leaves_the_former_checkpoints_whole(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:SWA is currently only supported", "ignore:Swapping scheduler")
-@pytest.mark.parametrize("step", [60, 130, 200])  # within each epoch: before, at and after the change in the third
+@pytest.mark.parametrize(  # within each epoch: before, at and after the change in the third
+    "step", [*(pytest.param(step, marks=pytest.mark.slow) for step in (60, 130)), 200]
+)
 @pytest.mark.parametrize(
     "callback",
     [
@@ -434,9 +441,9 @@ def test_a_run_stopped_while_it_is_measured_goes_on_with_measuring(tmp_path, who
 @pytest.mark.parametrize(
     "settings",
     [
-        ("+trainer.max_steps=300",),
+        pytest.param(("+trainer.max_steps=300",), marks=pytest.mark.slow),
         pytest.param(("trainer.max_epochs=-1", "+trainer.max_steps=300"), marks=pytest.mark.slow),
-        ("+trainer.accumulate_grad_batches=3",),
+        pytest.param(("+trainer.accumulate_grad_batches=3",), marks=pytest.mark.slow),
         pytest.param(("+trainer.val_check_interval=0.25",), marks=pytest.mark.slow),
         pytest.param(
             ("+trainer.val_check_interval=50", "+trainer.check_val_every_n_epoch=null"), marks=pytest.mark.slow

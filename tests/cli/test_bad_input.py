@@ -196,13 +196,17 @@ def test_a_checkpoint_of_another_shape(tmp_path, run):
     assert "was trained with latent_dim 8, this model has 32: set model.latent_dim=8 or start a new run" in line
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_optimiser(tmp_path, run):
     overrides = ("experiment=quick", "model.latent_dim=8", "optimizer=adam", f"paths.log_dir={tmp_path}")
     line = refuse(TRAIN, *overrides, f"ckpt_path={run / 'checkpoints' / 'last.ckpt'}")
     assert "was trained with the optimizer Muon, this run has Adam" in line
 
 
-@pytest.mark.parametrize(("damage", "message"), [("cut", "but its header says"), ("magic", "wrong magic number")])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [("cut", "but its header says"), pytest.param("magic", "wrong magic number", marks=pytest.mark.slow)],
+)
 def test_a_damaged_data_file(tmp_path, damage, message):
     raw = tmp_path / "MNIST" / "raw"
     write_dataset(raw)

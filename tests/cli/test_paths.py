@@ -84,7 +84,7 @@ def test_a_run_into_an_oddly_named_folder_is_measured_from_there(tmp_path):
 TINY = ("experiment=quick", "callbacks=light", "logger=[]", "trainer.max_epochs=1", "+trainer.limit_train_batches=2")
 
 
-@pytest.mark.parametrize("way", ["inner/../run", "link/run/"])
+@pytest.mark.parametrize("way", ["inner/../run", pytest.param("link/run/", marks=pytest.mark.slow)])
 def test_a_folder_has_one_name_however_it_is_written(way, tmp_path, monkeypatch, capfd):
     (tmp_path / "inner").mkdir()
     (tmp_path / "link").symlink_to(tmp_path)
@@ -102,6 +102,7 @@ def test_a_folder_has_one_name_however_it_is_written(way, tmp_path, monkeypatch,
     )
 
 
+@pytest.mark.slow
 def test_a_sweep_into_a_folder_written_with_dots_has_each_job_once(tmp_path, monkeypatch, capfd):
     (tmp_path / "inner").mkdir()
     monkeypatch.chdir(tmp_path / "inner")

@@ -85,6 +85,7 @@ def test_jobs_that_were_stopped_or_lost_are_run_again(tmp_path):
     assert read_metrics(tmp_path / "2")["test/mse"] == weights and read_metrics(tmp_path / "1")["seed"] == 1
 
 
+@pytest.mark.slow
 def test_the_same_settings_twice_are_one_job(tmp_path):
     study(tmp_path, "seed=0,0")
     assert [job.name for job in find_jobs(tmp_path)] == ["0"]
@@ -103,6 +104,7 @@ def test_other_settings_in_a_sweeps_folder_are_refused_before_the_first_job_unle
     assert "trainer.max_epochs was 1 up to step 5" in read_metrics(tmp_path / "0")["changes"]
 
 
+@pytest.mark.slow
 def test_a_single_job_of_a_sweep_can_be_resumed(tmp_path):
     study(tmp_path, "sweep=seeds")
     call(train.train, f"resume={tmp_path}/1", "trainer.max_epochs=2")
@@ -115,6 +117,7 @@ def test_a_sweep_without_a_job_and_an_interval_are_refused(tmp_path, capfd):
         assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.slow
 def test_two_starts_of_a_sweep_at_once_the_second_is_refused(tmp_path, capfd):
     study(tmp_path, "seed=0,1")
     plan = read_plan(tmp_path)

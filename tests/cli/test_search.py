@@ -182,6 +182,7 @@ def test_a_search_without_m_two_at_once_and_without_optuna_are_refused(tmp_path,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_another_search_in_the_same_folder_is_refused(tmp_path, capfd):
     search(tmp_path / "search", 1, TWO)
     (tmp_path / "sweep" / "0").mkdir(parents=True)

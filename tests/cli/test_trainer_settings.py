@@ -170,7 +170,10 @@ def assert_same_end(one, other):
     assert len({(run / "history.csv").read_text(encoding="utf-8") for run in (one, other)}) == 1
 
 
-@pytest.mark.parametrize(("limits", "interval"), [([2, 6, 9], 1.0), ([4, 9], 1.0), ([3, 4, 8, 9], 0.5)])
+@pytest.mark.parametrize(
+    ("limits", "interval"),
+    [([4, 9], 1.0), *(pytest.param(*one, marks=pytest.mark.slow) for one in (([2, 6, 9], 1.0), ([3, 4, 8, 9], 0.5)))],
+)
 def test_a_run_that_goes_on_beyond_its_steps_ends_as_if_it_had_never_stopped(tmp_path, limits, interval):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     settings = (*TINY, "scheduler=constant", "trainer.max_epochs=3", f"+trainer.val_check_interval={interval}")

@@ -67,6 +67,7 @@ def test_where_all_classes_were_trained_on_there_is_none_and_who_asks_is_told(di
     assert "auroc is left out: the test images have no classes beside those trained on" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_run_on_one_class_leaves_auroc_report_figures_and_page(tmp_path):
     """One training class is enough for training, evaluation, figures, views and the explorer's page."""
     settings = ("experiment=anomaly", "data=mnist_5k", "trainer.max_epochs=1", "figures=true", "explorer=true")
