@@ -195,7 +195,7 @@ class Rates(Callback):
         Rates.seen.append((group["lr"], group["weight_decay"]))
 
 
-@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+@pytest.mark.parametrize("optimizer", ["muon", pytest.param("adamw", marks=pytest.mark.slow)])
 def test_settings_changed_on_the_way_are_used_from_there_on_said_and_recorded(optimizer, tmp_path, capfd):
     study = (*STUDY, "trainer.max_epochs=1", f"optimizer={optimizer}", "scheduler=constant", "callbacks=light")
     run_train(tmp_path, *study)
@@ -522,7 +522,7 @@ def callback(name, kind, **settings):
     return f"+callbacks.{name}={{_target_: lightning.pytorch.callbacks.{kind}{listed}}}"
 
 
-@pytest.mark.parametrize("taken", ["~callbacks.stop", "callbacks.stop=null"])
+@pytest.mark.parametrize("taken", ["~callbacks.stop", pytest.param("callbacks.stop=null", marks=pytest.mark.slow)])
 def test_callbacks_that_have_a_state_can_be_taken_away_and_added_on_the_way(tmp_path, taken):
     stop = callback("stop", "EarlyStopping", monitor="val/mse", patience=1, min_delta=0.9)
     run_train(tmp_path, *STUDY, "callbacks=light", stop, callback("kept", "ModelCheckpoint", monitor="val/mse"))

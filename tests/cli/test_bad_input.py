@@ -46,7 +46,7 @@ TRAIN, EVALUATE = "src/train.py", "src/evaluate.py"
         ("data.batch_size=-1", "data.batch_size must be greater than 0, got -1"),
         ("data.val_size=60000", "data.val_size must be less than 60000, got 60000"),
         ("data.dataset=cifar", f"data.dataset must be {SETS[0]}, "),
-        ("data.dataset=cifar", f" or {SETS[-1]}, got 'cifar'"),
+        pytest.param("data.dataset=cifar", f" or {SETS[-1]}, got 'cifar'", marks=pytest.mark.slow),
         ("optimizer.lr=0", "optimizer.lr must be greater than 0, got 0"),
         ("scheduler.warmup=2", "scheduler.warmup must be less than or equal to 1, got 2"),
         ("seed=-1", "seed must be greater than or equal to 0, got -1"),
@@ -190,6 +190,7 @@ def test_a_broken_checkpoint(tmp_path, run):
     assert f"ckpt_path={checkpoint} is broken or not a checkpoint" in refuse(TRAIN, *overrides)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_shape(tmp_path, run):
     checkpoint = run / "checkpoints" / "last.ckpt"
     line = refuse(TRAIN, "experiment=quick", f"ckpt_path={checkpoint}", f"paths.log_dir={tmp_path}")

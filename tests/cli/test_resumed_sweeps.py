@@ -91,6 +91,7 @@ def test_the_same_settings_twice_are_one_job(tmp_path):
     assert [job.name for job in find_jobs(tmp_path)] == ["0"]
 
 
+@pytest.mark.slow
 def test_other_settings_in_a_sweeps_folder_are_refused_before_the_first_job_unless_it_is_resumed(tmp_path, capfd):
     study(tmp_path, "seed=0,1")
     records = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}

@@ -88,7 +88,9 @@ class Dealt(Callback):
         Dealt.epochs[-1] += batch[0].flatten(1).sum(1).tolist()
 
 
-@pytest.mark.parametrize(("batches", "images"), [("1", 32), ("3", 96), ("0.1", 12 * 32), ("1.0", 4000)])
+@pytest.mark.parametrize(
+    ("batches", "images"), [("1", 32), ("3", 96), ("0.1", 12 * 32), pytest.param("1.0", 4000, marks=pytest.mark.slow)]
+)
 def test_overfitting_deals_the_same_images_each_epoch(tmp_path, capfd, batches, images):
     settings = ("experiment=quick", "callbacks=light", "trainer.max_epochs=3", f"+trainer.overfit_batches={batches}")
     run_train(tmp_path, *settings, "+callbacks.dealt._target_=test_trainer_settings.Dealt")
@@ -108,7 +110,7 @@ def test_a_share_of_the_validation_images_may_be_less_than_a_batch(tmp_path):
     ("precision", "dtype"),
     [
         ("64-true", torch.float64),
-        ("64", torch.float64),
+        pytest.param("64", torch.float64, marks=pytest.mark.slow),
         ("16-true", torch.float16),
         ("bf16-true", torch.bfloat16),
         ("bf16-mixed", torch.float32),
@@ -139,7 +141,8 @@ def test_gradients_are_clipped_under_mixed_precision(tmp_path, optimizer, algori
 
 
 @pytest.mark.parametrize(
-    ("epochs", "duration"), [(1000, "'00:00:00:01'"), (-1, "{seconds: 1}"), ("null", "{seconds: 1}")]
+    ("epochs", "duration"),
+    [(1000, "'00:00:00:01'"), *(pytest.param(one, "{seconds: 1}", marks=pytest.mark.slow) for one in (-1, "null"))],
 )
 def test_max_time_ends_a_run(tmp_path, epochs, duration):
     limits = (f"trainer.max_epochs={epochs}", f"+trainer.max_time={duration}")
@@ -277,7 +280,7 @@ def test_mistakes_get_one_line(tmp_path, capfd, override, message):
         *("+trainer.deterministic=warn", "+trainer.detect_anomaly=true", "+trainer.inference_mode=false"),
         *("+trainer.reload_dataloaders_every_n_epochs=1", "+trainer.fast_dev_run=2", "+trainer.profiler=simple"),
         *("callbacks.checkpoints=null +trainer.enable_checkpointing=false", "trainer.devices=auto"),
-        "+trainer.max_steps=1 figures=true",
+        pytest.param("+trainer.max_steps=1 figures=true", marks=pytest.mark.slow),
     ],
 )
 def test_other_settings_train(tmp_path, override):

@@ -50,6 +50,7 @@ def test_data_dir_in_the_environment_does_not_win_over_the_runs_own_folder(two, 
     assert measured["test/mse"] == pytest.approx(read_metrics(two / "run")["test/mse"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_images_that_were_moved_are_found_by_data_dir_in_the_environment(two, copy, tmp_path, monkeypatch):
     moved = tmp_path / "moved"
     shutil.copytree(two / "its", moved)
@@ -103,6 +104,7 @@ def test_a_run_whose_images_are_gone_says_where_it_looked(two, tmp_path, capfd):
     )
 
 
+@pytest.mark.slow
 def test_a_run_on_the_digits_that_stood_in_goes_on_with_them(tmp_path, two, monkeypatch):
     def fail(*arguments):
         raise OSError("no network")

@@ -66,7 +66,9 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("half", 1e-2), ("single", 1e-5)])
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("half", 1e-2), pytest.param("single", 1e-5, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", MODELS)
 def test_the_page_computes_what_torch_does(browser, tmp_path, precision, tolerance, name):
     torch.manual_seed(0)

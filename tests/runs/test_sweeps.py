@@ -89,6 +89,7 @@ def test_jobs_in_one_folder_are_refused(tmp_path, capfd):
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.slow
 def test_the_best_job_by_validation_error_is_marked_with_its_checkpoint(tmp_path, capfd):
     code, lines, _ = sweep(train.train, capfd, *LIGHT, "model.latent_dim=2,16", f"hydra.sweep.dir={tmp_path}")
     assert code == 0
@@ -128,6 +129,7 @@ def test_an_evaluation_without_errors_shows_what_it_measured(run, tmp_path, capf
     assert code == 0 and lines[0].split() == ["job", "setting", "test/dead_dimensions", "test/effective_rank"]
 
 
+@pytest.mark.slow
 def test_a_sweep_of_pages_names_a_log_that_is_there(run, tmp_path, capfd):
     best = run / "checkpoints" / "best.ckpt"
     checkpoints = f"ckpt_path={best},{tmp_path}/none.ckpt"
