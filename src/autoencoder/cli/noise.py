@@ -41,6 +41,8 @@ def silence_known_noise() -> None:
     warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`, callbacks used to create the checkpoint")
     # `srun` is on the PATH of every login node of a cluster; a single process does not need it
     warnings.filterwarnings("ignore", "The `srun` command is available on your system but is not used")
+    # model.compile=true: torch.compile looks at the gradient of the decoder's input, which has none
+    warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf Tensor")
     # lightning 2.6.6 with torch 2.14 and later: its copy of torch.utils._pytree.tree_flatten
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
 
