@@ -144,3 +144,11 @@ def test_a_pass_that_fails_halfway_leaves_nothing_half_done(module, digits, monk
     monkeypatch.setattr(module, "decode", decode)
     expected = Outputs(module, digits.images, "train")
     assert torch.equal(outputs.latents, expected.latents) and torch.equal(outputs.errors, expected.errors)
+
+
+def test_random_states_are_restored_after_an_error(module):
+    before, module.training = torch.get_rng_state(), True
+    with pytest.raises(ValueError, match="broken"), evaluating(module):
+        torch.rand(1)
+        raise ValueError("broken")
+    assert torch.equal(torch.get_rng_state(), before) and module.training

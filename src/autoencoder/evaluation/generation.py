@@ -61,14 +61,13 @@ def sample_latents(
     Raises: InputError for `prior` if there is none, and as `sample_mixture`.
     """
     if source != "mixture":
-        with evaluating(outputs.model):
-            torch.manual_seed(seed)
-            try:  # inside: after an error, `evaluating` does not restore the random states
+        try:
+            with evaluating(outputs.model):
+                torch.manual_seed(seed)
                 return _module(outputs).bottleneck.sample(count).float().cpu(), "prior"
-            except InputError as error:
-                reason = str(error)
-        if source == "prior":
-            raise InputError(f"source=prior: {reason}: set source=mixture")
+        except InputError as error:
+            if source == "prior":
+                raise InputError(f"source=prior: {error}: set source=mixture") from None
     return sample_mixture(outputs, count, mixture_components, seed), "mixture"
 
 

@@ -237,11 +237,17 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     Restores each submodule's mode and all random states afterwards.
     """
     modes = {part: part.training for part in model.modules()}
+    failure: BaseException | None = None
     model.eval()
     try:
         with torch.inference_mode(), isolate_rng():
             torch.manual_seed(RANDOM_SEED)
-            yield
+            try:
+                yield
+            except BaseException as error:  # passed on below: isolate_rng restores nothing after an error
+                failure = error
     finally:
         for part, training in modes.items():
             part.training = training
+    if failure:
+        raise failure
