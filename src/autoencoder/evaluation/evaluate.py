@@ -1,7 +1,7 @@
 """Computes the requested metrics of a trained model, and those of PCA and a random encoder for comparison."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from torch import Tensor
 
@@ -66,7 +66,8 @@ def evaluate(outputs: Outputs, metrics: Collection[str] = QUICK) -> dict[str, fl
     for name, metric in rows.items():
         if metric.of == "codes" and metric.needs in outputs.codes.details:
             measured[f"test/{name}"] = metric.function(outputs.codes)
-    _warn_of_collapse(measured, outputs.latents.shape[1])
+    if "test/active_units" in measured:
+        _warn_of_collapse(measured["test/active_units"], outputs.latents.shape[1])
     for name, metric in rows.items():
         if metric.of == "latents":
             measured |= {f"{prefix}{name}": metric.function(model.latents) for prefix, model in _baselines(outputs)}
@@ -123,9 +124,8 @@ def _corrupted(outputs: Outputs) -> tuple[tuple[str, Outputs], ...]:
     return (("corrupted/test_", outputs.corrupted),) if outputs.corrupts else ()
 
 
-def _warn_of_collapse(measured: Mapping[str, float | None], latent_dim: int) -> None:
+def _warn_of_collapse(active: float | None, latent_dim: int) -> None:
     """Logs a warning if the posterior of most latent dimensions is the prior, whatever the image."""
-    active = measured.get("test/active_units")
     if active is not None and active <= COLLAPSED * latent_dim:
         log.warning(
             "the posterior has collapsed: %d of %d latent dimensions are active; lower model.bottleneck.beta, or set "

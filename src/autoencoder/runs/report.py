@@ -20,10 +20,9 @@ from autoencoder.metrics import METRICS, MODELS, formatted, measured_in
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.paths import absolute, assignment, shown
 from autoencoder.runs.folder import RunFolder
+from autoencoder.runs.report_card import PARTS
 
 log = logging.getLogger(__name__)
-
-PARTS = ("network", "bottleneck", "corruption", "loss")  # of a model, whose classes are recorded
 
 # Logged without their group's name: TensorBoard's HParams tab sorts by name and shows the first five.
 HEADLINES = ("batch_size", "dataset", "hidden_dims", "latent_dim", "lr", "seed", "val_size")

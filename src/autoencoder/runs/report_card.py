@@ -6,6 +6,8 @@ from typing import Any
 
 from autoencoder.metrics import METRICS, metric_rows
 
+PARTS = ("network", "bottleneck", "corruption", "loss")  # of a model, whose classes are recorded
+
 
 def format_report(metrics: Mapping[str, Any], title: str) -> str:
     """The page: the data and the model, a table of the test metrics, and one per class if it was measured.
@@ -30,7 +32,7 @@ def format_report(metrics: Mapping[str, Any], title: str) -> str:
 
 def _model(metrics: Mapping[str, Any]) -> str:
     """The classes of the model's parts; empty in a record without them."""
-    named = [f"{name} {metrics[name]}" for name in ("network", "bottleneck", "corruption", "loss") if name in metrics]
+    named = [f"{name} {metrics[name]}" for name in PARTS if name in metrics]
     return ", ".join(named) + ", " * bool(named)
 
 
