@@ -36,6 +36,7 @@ def generate(
     from autoencoder.paths import absolute
     from autoencoder.pictures.panel_figures import draw_grid
     from autoencoder.pictures.panels import to_pixels
+    from autoencoder.pictures.style import save_figure
     from autoencoder.runs.checkpoints import restore
     from autoencoder.runs.folder import RunFolder, write_array, write_metrics, write_whole
     from autoencoder.runs.report import describe_model, device_name
@@ -62,7 +63,7 @@ def generate(
     images = torch.cat([to_pixels(part) for part in generation.decoded(outputs, latents[:n])])
     write_array(folder.samples, images.numpy())
     write_array(folder.latents, latents[:n].numpy())
-    draw_grid(images, describe_samples(results, title)).savefig(folder.samples_picture, dpi=200)
+    save_figure(draw_grid(images, describe_samples(results, title)), folder.samples_picture, dpi=200)
     write_whole(folder.report, format_samples_report(results, title, folder))
     write_metrics(results, folder.metrics)  # last
     log.info("%s", summarize_samples(results, title, folder))

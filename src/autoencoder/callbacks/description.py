@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 from autoencoder.callbacks.views import outputs_of
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.models.reconstructor import Reconstructor
+from autoencoder.runs.folder import write_whole, written_whole
 from autoencoder.runs.left_out import left_out_if_it_fails
 
 MAX_SIDE = 8192  # pixels of a sprite, TensorBoard's limit
@@ -105,15 +106,16 @@ def write_projector(folder: Path, latents: Tensor, errors: Tensor, images: Tenso
     rows = pad(latents[:count], (0, max(0, 3 - latents.shape[1]))).tolist()  # the tab needs at least 3 dimensions
     line = "\t".join(["%.5g"] * len(rows[0])) + "\n"
     (folder / "projector").mkdir(parents=True, exist_ok=True)
-    (folder / "projector" / "latents.tsv").write_text("".join(line % tuple(row) for row in rows), encoding="utf-8")
+    write_whole(folder / "projector" / "latents.tsv", "".join(line % tuple(row) for row in rows))
     named = torch.arange(count) if labels is None else labels[:count]  # the tab wants no header above one column alone
     pairs = zip(named.tolist(), errors[:count].tolist(), strict=True)
     heading = "image" if labels is None else "label"
     table = f"{heading}\tmse\n" + "".join(f"{name}\t{error:.4f}\n" for name, error in pairs)
-    (folder / "projector" / "labels.tsv").write_text(table, encoding="utf-8")
+    write_whole(folder / "projector" / "labels.tsv", table)
     sprite = thumbnails(images[:count].cpu(), per_row).permute(1, 2, 0).squeeze(-1).numpy()
-    Image.fromarray(sprite).save(folder / "projector" / "sprite.png", compress_level=1)
-    (folder / "projector_config.pbtxt").write_text(CONFIG.format(width=width, height=height), encoding="utf-8")
+    with written_whole(folder / "projector" / "sprite.png") as scratch:
+        Image.fromarray(sprite).save(scratch, format="PNG", compress_level=1)
+    write_whole(folder / "projector_config.pbtxt", CONFIG.format(width=width, height=height))
 
 
 def thumbnails(images: Tensor, per_row: int) -> Tensor:

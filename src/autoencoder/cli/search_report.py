@@ -44,15 +44,16 @@ def draw_search(search: Search) -> None:
     from optuna.importance import get_param_importances
 
     from autoencoder.pictures.search import draw_importance, draw_search_history
+    from autoencoder.pictures.style import save_figure
 
     shared = " ".join(_to_train_with(search.space.fixed))
     with left_out_if_it_fails(HISTORY):
         trials = [(trial.number, trial.value, trial.state.name) for trial in search.in_state("COMPLETE", "PRUNED")]
-        draw_search_history(trials, shared).savefig(search.folder / HISTORY, dpi=DPI)
+        save_figure(draw_search_history(trials, shared), search.folder / HISTORY, dpi=DPI)
     varied = [key for key, values in search.space.ranges.items() if not values.single()]
     if len(varied) < 2 or len(search.in_state("COMPLETE")) < FEWEST_TRIALS:
         print(f"{IMPORTANCE} is left out: it needs two settings to search and {FEWEST_TRIALS} finished trials")
         return
     with left_out_if_it_fails(IMPORTANCE):
         importances = get_param_importances(search.study.optuna, params=varied)
-        draw_importance(importances, shared).savefig(search.folder / IMPORTANCE, dpi=DPI)
+        save_figure(draw_importance(importances, shared), search.folder / IMPORTANCE, dpi=DPI)

@@ -18,7 +18,7 @@ from autoencoder.cli.search_space import Space
 from autoencoder.cli.sweeps import compose_job, differing, settings_of
 from autoencoder.errors import InputError
 from autoencoder.paths import absolute, shown
-from autoencoder.runs.folder import ABSENT, SWEEP_CONFIG, counted
+from autoencoder.runs.folder import ABSENT, SWEEP_CONFIG, counted, write_whole
 from autoencoder.runs.jobs import find_jobs
 from autoencoder.runs.trials import JOURNAL, SearchStudy
 
@@ -55,7 +55,7 @@ def begin_search(
     with FileLock(lock_file(folder, "search")) as lock:
         study = SearchStudy(folder)
         check_same_search(study, settings, space, folder)
-        OmegaConf.save(config, folder / SWEEP_CONFIG)
+        write_whole(folder / SWEEP_CONFIG, OmegaConf.to_yaml(config))
     with FileLock(lock_file(folder, worker)):
         try:
             yield Search(folder, study, space, n_trials, seed, prune, worker, lock)

@@ -36,7 +36,7 @@ def begin_sweep(loader: ConfigLoader, config: DictConfig, jobs: Sequence[list[st
     sweep.path.mkdir(parents=True, exist_ok=True)
     sweep.hold()
     try:
-        OmegaConf.save(config, sweep.path / SWEEP_CONFIG)
+        write_whole(sweep.path / SWEEP_CONFIG, OmegaConf.to_yaml(config))
         write_plan(sweep, planned)
         if finished:
             print(f"{len(finished)} of {len(planned)} jobs have finished before, they are not run again")

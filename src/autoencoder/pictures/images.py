@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from autoencoder.evaluation.outputs import Outputs
 from autoencoder.pictures.panel_figures import draw_panels
 from autoencoder.pictures.panels import FEW, interpolations, reconstructions, traversals, worst_and_median
+from autoencoder.pictures.style import save_figure
 
 
 def draw_reconstructions(outputs: Outputs, per_class: int = 3) -> Figure:
@@ -48,4 +49,4 @@ def draw_interpolations(outputs: Outputs, steps: int = 11) -> Figure:
 
 def save_reconstructions(outputs: Outputs, path: Path) -> None:
     """Writes `draw_reconstructions` with one image of each class as a PNG."""
-    draw_reconstructions(outputs, per_class=1).savefig(path, dpi=200)
+    save_figure(draw_reconstructions(outputs, per_class=1), path, dpi=200)

@@ -19,6 +19,7 @@ from autoencoder.pictures.images import (
     draw_worst_and_median,
 )
 from autoencoder.pictures.latent_map import draw_latent_map
+from autoencoder.pictures.style import save_figure
 from autoencoder.runs.history import NAMES, read_history
 from autoencoder.runs.left_out import left_out_if_it_fails
 
@@ -78,9 +79,9 @@ def save_figures(
     for name in [one for one in FIGURES if one not in left_out]:
         with left_out_if_it_fails(f"the figure {name}"):
             figure = FIGURES[name](outputs, **settings.get(name, {}))
-            figure.savefig(folder / f"{name}.png", dpi=DPI)
+            save_figure(figure, folder / f"{name}.png", dpi=DPI)
             with rc_context({"pdf.fonttype": 42}):  # TrueType: many journals refuse matplotlib's default, Type 3
                 title = {"Title": figure.get_suptitle().replace("\n", ": "), "CreationDate": None}
-                figure.savefig(folder / f"{name}.pdf", dpi=DPI, metadata=title)
+                save_figure(figure, folder / f"{name}.pdf", dpi=DPI, metadata=title)
             drawn.append(name)
     return drawn

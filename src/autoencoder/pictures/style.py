@@ -1,11 +1,14 @@
 """The style of all figures: size, title, and colours suitable for colour-blind readers; imports no torch."""
 
+from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+from autoencoder.runs.folder import written_whole
 
 WIDTH = 6.5  # inches: the text width of a one-column page
 BLUE, ORANGE = "#0072B2", "#D55E00"  # from Okabe and Ito's palette (2008)
@@ -20,6 +23,12 @@ def empty_figure(height: float, title: str, width: float = WIDTH) -> Figure:
     figure = Figure(figsize=(width, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
     figure.suptitle(title, fontsize=9)
     return figure
+
+
+def save_figure(figure: Figure, path: Path, **settings: Any) -> None:
+    """Writes a figure, completely or not at all, in the format of the path's suffix; settings as of `savefig`."""
+    with written_whole(path) as scratch:
+        figure.savefig(scratch, format=path.suffix.removeprefix("."), **settings)
 
 
 def make_logarithmic(axis: Any) -> None:

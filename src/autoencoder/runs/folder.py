@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
+        self.previous = self.checkpoints / "previous.ckpt"  # the last.ckpt before this one
         self.metrics = self.path / "metrics.json"
         self.report = self.path / "report.md"
         self.reconstructions = self.path / "reconstructions.png"
@@ -215,21 +217,34 @@ def link(path: Path, folder: Path) -> None:
         scratch.unlink(missing_ok=True)
 
 
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` for the code inside to write, which is then flushed to disk and renamed to `path`.
+
+    If the process is killed or the code fails, `path` stays as it was.
+    """
+    scratch = path.with_name(f".{path.name}.tmp")  # no other run writes into this folder
+    try:
+        yield scratch
+        with scratch.open("r+b") as file:
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file completely or not at all; text in UTF-8."""
-    scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_bytes(content if isinstance(content, bytes) else content.encode())
-    scratch.replace(path)
+    with written_whole(path) as scratch:
+        scratch.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def write_array(path: Path, array: Any) -> None:
     """Writes a NumPy array as .npy, completely or not at all."""
     from numpy import save
 
-    scratch = path.with_name(f".{path.name}.tmp")
-    with scratch.open("wb") as file:
+    with written_whole(path) as scratch, scratch.open("wb") as file:
         save(file, array)
-    scratch.replace(path)
 
 
 def write_metrics(metrics: Mapping[str, Any], path: Path) -> None:

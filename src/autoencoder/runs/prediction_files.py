@@ -1,6 +1,7 @@
 """Writes predictions.csv and latents.npy batch by batch, so that any number of images takes the same memory."""
 
 import csv
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +71,9 @@ class PredictionFiles:
         with self._table, self._latents:
             if kind is None:
                 self._write_header()
+                for file in (self._table, self._latents):
+                    file.flush()
+                    os.fsync(file.fileno())
 
     def _write_header(self) -> None:
         """Writes the header of latents.npy, with the number of rows so far.

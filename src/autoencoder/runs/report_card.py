@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from autoencoder.metrics import METRICS, metric_rows
+from autoencoder.runs.folder import write_whole
 
 PARTS = ("network", "bottleneck", "corruption", "loss")  # of a model, whose classes are recorded
 
@@ -38,7 +39,7 @@ def _model(metrics: Mapping[str, Any]) -> str:
 
 def write_report(metrics: Mapping[str, Any], title: str, path: Path) -> None:
     """Writes `format_report` to `path`."""
-    path.write_text(format_report(metrics, title), encoding="utf-8")
+    write_whole(path, format_report(metrics, title))
 
 
 def _class_table(metrics: Mapping[str, Any]) -> list[str]:
