@@ -54,7 +54,7 @@ def events(folder):
 def test_a_run_leaves_exactly_these_files(run):
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     expected = {"metrics.json", "report.md", "history.csv", "reconstructions.png", "train.log"}
-    expected |= {"checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+    expected |= {f"checkpoints/{name}.ckpt" for name in ("best", "last", "previous")}
     expected |= {f".hydra/{name}.yaml" for name in ("config", "hydra", "overrides")}
     rest = {file for file in files - expected if not file.startswith("tensorboard/")}
     assert expected <= files and not rest

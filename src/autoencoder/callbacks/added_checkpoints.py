@@ -1,4 +1,4 @@
-"""Keeps checkpoint callbacks that are added to a run away from its own files, best.ckpt and last.ckpt."""
+"""Keeps checkpoint callbacks that are added to a run away from its own files: best.ckpt, last.ckpt, previous.ckpt."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ def check_added_checkpoints(callbacks: Mapping[str, Callback], trainer: Trainer,
     """
     for name, callback in callbacks.items():
         for setting, path in _files_of(callback, trainer):
-            if path.resolve() in (folder.best.resolve(), folder.last.resolve()):
+            if path.resolve() in (own.resolve() for own in (folder.best, folder.last, folder.previous)):
                 raise InputError(
                     f"callbacks.{name}.{setting} would overwrite {shown(path)}, which the run writes itself: "
                     f"{'leave it out' if setting == 'save_last' else 'set another filename'}, or set another dirpath"

@@ -1,11 +1,12 @@
-"""Writes a run's checkpoints, best.ckpt and last.ckpt, each of them atomically."""
+"""Writes a run's checkpoints, best.ckpt, last.ckpt and previous.ckpt, each of them atomically."""
 
 import os
 import random
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,11 +14,16 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
+from pydantic import Field
 
-from autoencoder.callbacks.stopping import Stopped
+from autoencoder.callbacks.stopping import ASK_EVERY, Stopped, is_between_steps
+from autoencoder.limits import checked
 from autoencoder.models.divergence import DivergenceError
 from autoencoder.runs.checkpoints import has_finite_weights
+from autoencoder.runs.folder import written_whole
 from autoencoder.runs.logs import log_lengths, logger_runs
+
+Interval = Annotated[str, Field(pattern=r"^[1-9][0-9]* (steps|minutes)$")]
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -29,36 +35,36 @@ class WholeFiles(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.tmp")  # no other run writes into this folder
-        try:
-            with scratch.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
+        with written_whole(path) as scratch, scratch.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 class BestAndLast(Checkpoint):
     """Keeps `best.ckpt` by `val/mse`, and `last.ckpt`: the state after the last epoch, or where the run was stopped.
 
     Without validation, `best.ckpt` is the same as `last.ckpt`. `last.ckpt` holds all that is needed to resume as if the
-    run had never stopped, including random states and the logs' lengths. Neither is written with infinite or NaN
-    weights.
+    run had never stopped, including random states and the logs' lengths; the one before it is kept as `previous.ckpt`.
+    None is written with infinite or NaN weights.
 
-    Args: dirpath, the folder.
+    Args:
+        dirpath: the folder.
+        save_every: saves `last.ckpt` within epochs, too, so that a run that is killed loses no more than this: a number
+            of `steps` or `minutes`, such as "500 steps" or "10 minutes"; None: only at the end of each epoch.
+    Raises: ValueError for another `save_every`.
     """
 
-    def __init__(self, dirpath: str) -> None:
+    @checked
+    def __init__(self, dirpath: str, save_every: Interval | None = None) -> None:
         self.best_path = Path(dirpath, "best.ckpt")
         self.last_path = Path(dirpath, "last.ckpt")
+        number, _, unit = (save_every or "0 ").partition(" ")
+        self._steps, self._seconds = (int(number) * factor for factor in (unit == "steps", 60 * (unit == "minutes")))
         self.best_score: float | None = None  # val/mse of best.ckpt
         self._is_best = False  # whether the current network is the best so far
-        self._saved_step = 0
+        self._saved_step, self._saved_at = 0, 0.0
         self.validated_step = 0  # at the last validation
         self._max_steps = -1
-        self._random_states: dict[str, Any] | None = None
+        self._random_states: list[dict[str, Any]] | None = None  # of each process
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # With max_steps, Lightning treats every checkpoint as taken within an epoch, and would repeat the end of a
@@ -69,9 +75,15 @@ class BestAndLast(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.fit_loop.epoch_loop.max_steps = self._max_steps
-        self._saved_step = trainer.global_step
-        if self._random_states is not None:
-            set_random_states(self._random_states)
+        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+        if self._random_states:
+            set_random_states(self._random_states[trainer.global_rank % len(self._random_states)])
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        if (self._steps or self._seconds) and self._is_due(trainer) and is_between_steps(trainer, batch_idx):
+            self._save(trainer, pl_module, self.last_path)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves a new best; at the end of an epoch, `on_train_epoch_end` does so, to save only once."""
@@ -114,13 +126,14 @@ class BestAndLast(Checkpoint):
         return {
             "best_score": self.best_score,
             "validated_step": self.validated_step,
-            "random_states": random_states(),
+            "random_states": of_each_process(random_states()),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_score = state_dict["best_score"] if self.best_path.is_file() else None
         self.validated_step = state_dict.get("validated_step", 0)
-        self._random_states = state_dict["random_states"]
+        states = state_dict["random_states"]
+        self._random_states = states if isinstance(states, list) else [states]  # of one process, in older checkpoints
 
     def _save(self, trainer: Trainer, pl_module: LightningModule, path: Path) -> None:
         """Raises: DivergenceError for infinite or NaN weights."""
@@ -128,9 +141,19 @@ class BestAndLast(Checkpoint):
             return
         if not has_finite_weights(pl_module):
             raise DivergenceError(trainer)
-        trainer.save_checkpoint(path, False)  # not only the weights
         if path == self.last_path:
-            self._saved_step = trainer.global_step
+            if trainer.is_global_zero and path.is_file():
+                replace_by_copy(path, path.with_name("previous.ckpt"))
+            self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+        trainer.save_checkpoint(path, False)  # not only the weights
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        """Whether it is time to save within an epoch; the first process decides for all."""
+        if self._steps:
+            return trainer.global_step - self._saved_step >= self._steps
+        if trainer.world_size > 1 and trainer.global_step % ASK_EVERY:
+            return False
+        return bool(trainer.strategy.broadcast(time.monotonic() - self._saved_at >= self._seconds))
 
 
 def replace_by_copy(source: Path, target: Path) -> None:
@@ -176,6 +199,15 @@ def random_states() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
+
+
+def of_each_process(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """The states of all processes of a run, by rank; each of them must call this."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [state]
+    states: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(states, state)
+    return states
 
 
 def set_random_states(states: dict[str, Any]) -> None:

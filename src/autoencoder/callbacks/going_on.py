@@ -25,16 +25,26 @@ log = logging.getLogger(__name__)
 def read_last(folder: RunFolder) -> dict[str, Any]:
     """The checkpoint that a run resumes from.
 
-    Raises: InputError if it is broken; the message says what to do instead.
+    Raises: InputError if it is broken; the message offers the one before it, or else says what to do instead.
     """
     try:
-        checkpoint = read_checkpoint(folder.last)
-        if not {"loops", "optimizer_states", "optimizer", "global_step"} <= checkpoint.keys():
-            raise InputError(f"ckpt_path={folder.last} has only weights")
-        return checkpoint
+        return _read_resumable(folder.last)
     except InputError as error:
-        remedy = f"start a new run with ckpt_path={folder.best}" if folder.best.is_file() else "start a new run"
-        raise InputError(f"{error}; {folder.path} cannot be resumed: {remedy}") from None
+        try:
+            step = _read_resumable(folder.previous)["global_step"]
+            remedy = f"to resume from step {step:,}, the checkpoint before it, rename {folder.previous} to last.ckpt"
+        except InputError:
+            instead = f"start a new run with ckpt_path={folder.best}" if folder.best.is_file() else "start a new run"
+            remedy = f"{folder.path} cannot be resumed: {instead}"
+        raise InputError(f"{error}; {remedy}") from None
+
+
+def _read_resumable(path: Path) -> dict[str, Any]:
+    """Raises: InputError if the checkpoint is missing or broken, or has only weights."""
+    checkpoint = read_checkpoint(path)
+    if not {"loops", "optimizer_states", "optimizer", "global_step"} <= checkpoint.keys():
+        raise InputError(f"ckpt_path={path} has only weights")
+    return checkpoint
 
 
 def check_goes_on(

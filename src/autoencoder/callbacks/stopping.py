@@ -99,7 +99,7 @@ class StopBetweenSteps(Callback):
     ) -> None:
         """Raises: Stopped."""
         asks = self.signum is not None if trainer.world_size == 1 else (batch_idx + 1) % ASK_EVERY == 0
-        if asks and _is_between_steps(trainer, batch_idx):
+        if asks and is_between_steps(trainer, batch_idx):
             self._stop_if_told(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -119,7 +119,7 @@ class StopBetweenSteps(Callback):
             raise Stopped(signum, between_steps=True)
 
 
-def _is_between_steps(trainer: Trainer, batch_idx: int) -> bool:
+def is_between_steps(trainer: Trainer, batch_idx: int) -> bool:
     """Whether a run can resume from a checkpoint taken after this batch: no gradients or validation are pending."""
     index = trainer.fit_loop.total_batch_idx if trainer.check_val_every_n_epoch is None else batch_idx
     validates = (index + 1) % (trainer.val_check_batch or inf) == 0

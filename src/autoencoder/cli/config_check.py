@@ -162,6 +162,11 @@ def _check_arguments(path: str, arguments: Mapping[str, Any], signature: Signatu
         raise InputError(f"{path} is a {arguments['_target_']}, which needs {' and '.join(missing)}: add {added}")
 
 
+def _as_demand(message: str) -> str:
+    """Pydantic's message about a value, as the rest of a sentence that begins with its key."""
+    return message.replace("Input should be", "must be").replace("String should match pattern", "must match")
+
+
 def _explain(error: ValidationError, value: Any) -> str:
     """Says what a value must be and what it is, with a hint if only its notation is wrong."""
     faults = error.errors()
@@ -173,7 +178,7 @@ def _explain(error: ValidationError, value: Any) -> str:
     )
     if wants_list and value is not None and not isinstance(value, Mapping):
         return f"must be a list: [{value}], got {value!r}"
-    allowed = " or ".join(dict.fromkeys(fault["msg"].replace("Input should be", "must be") for fault in faults))
+    allowed = " or ".join(dict.fromkeys(_as_demand(fault["msg"]) for fault in faults))
     hint = ""
     if "bool_type" in kinds:
         hint = ": write true or false"
