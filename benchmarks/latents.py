@@ -51,7 +51,7 @@ def measure(job: Job) -> dict[str, Any]:
     splits = [outputs.on("train").labelled_latents, outputs.on("val").labelled_latents, outputs.labelled_latents]
     row |= {f"test/{name}": TABLE[name].function(*splits) for name in METRICS}
     latents, row["source"] = generation.sample_latents(outputs, SAMPLES)
-    return row | generation.measure_generated(outputs, latents)
+    return row | generation.measure_generated(outputs, latents, ["pca_frechet"])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor
@@ -131,13 +131,15 @@ def decoded(outputs: Outputs, latents: Tensor) -> Iterator[Tensor]:
     return map(outputs.decode, latents.split(eval_batch_size(outputs.images.image_shape)))
 
 
-def measure_generated(outputs: Outputs, latents: Tensor) -> dict[str, float]:
-    """The metrics of `GENERATED` for the images of `latents`, and for real training images as a reference.
+def measure_generated(
+    outputs: Outputs, latents: Tensor, metrics: Collection[str] = tuple(GENERATED)
+) -> dict[str, float]:
+    """Metrics of `GENERATED` for the images of `latents`, and for real training images as a reference.
 
     Images are compared by their first `PCA_FEATURES` principal components, fitted to the training images. Both sets are
     measured against as many test images; training and test images are evenly spread over their splits.
 
-    Args: latents, [N, K] with N from `FEWEST` to the number of test and of training images.
+    Args: latents, [N, K] with N from `FEWEST` to the number of test and of training images; metrics, their names.
     Returns: values named as in `metrics.json`: `generated/pca_frechet` …, `train/pca_frechet` ….
     """
     images, count = outputs.images, len(latents)
@@ -152,9 +154,9 @@ def measure_generated(outputs: Outputs, latents: Tensor) -> dict[str, float]:
     generated = torch.cat([pca.encode(part.to(device)) for part in decoded(outputs, latents)])
     sets = {"generated/": generated, "train/": features_of(images.train)}
     return {
-        f"{prefix}{name}": metric.function(features, test)
+        f"{prefix}{name}": GENERATED[name].function(features, test)
         for prefix, features in sets.items()
-        for name, metric in GENERATED.items()
+        for name in metrics
     }
 
 
