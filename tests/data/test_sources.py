@@ -8,15 +8,19 @@ import logging
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
+import tracemalloc
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torchvision
-from conftest import write_dataset, write_idx
+from conftest import ROOT, write_dataset, write_idx
 
 from autoencoder.data import sources
 from autoencoder.data.sources import FILES, load_images, read_idx
@@ -123,6 +127,88 @@ def test_a_mirror_that_does_not_answer_costs_seconds(tmp_path, monkeypatch):
     assert socket.getdefaulttimeout() is None
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("faults", [["slow"], ["drops", "error 500", "wrong bytes"]])
+def test_sixteen_processes_at_once_download_once_or_fail_in_one_line(tmp_path, faults):
+    """From a mirror that is slow, or has another fault at each request."""
+    folder, data, locks = tmp_path / "mirror", tmp_path / "data", tmp_path / "tmp"
+    write_dataset(folder, ".gz")
+    locks.mkdir()
+    requests: list[str] = []
+
+    class Faulty(http.server.BaseHTTPRequestHandler):
+        def log_message(self, format, *arguments):
+            pass
+
+        def do_GET(self):
+            content = (folder / Path(self.path).name).read_bytes()
+            fault = faults[len(requests) % len(faults)]
+            requests.append(self.path)
+            self.send_response(500 if fault == "error 500" else 200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            with suppress(OSError):  # torchvision closes the first of two requests for a file, which follows redirects
+                self.send(content, fault)
+
+        def send(self, content, fault):
+            if fault == "slow":
+                for start in range(0, len(content), len(content) // 5 + 1):
+                    self.wfile.write(content[start : start + len(content) // 5 + 1])
+                    time.sleep(0.1)
+            else:
+                self.wfile.write(content[: len(content) // 2] if fault == "drops" else content[::-1])
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sums = [(f"{name}.gz", torchvision.datasets.utils.calculate_md5(folder / f"{name}.gz")) for name in FILES]
+    script = f"""
+from torchvision.datasets import MNIST
+from autoencoder.data.sources import load_images
+from autoencoder.errors import InputError
+MNIST.mirrors, MNIST.resources = ["http://127.0.0.1:{server.server_port}/"], {sums}
+try:
+    print(len(load_images("mnist", {str(data)!r}, offline_fallback=False).train_images))
+except InputError as error:
+    print(error)
+"""
+    environment = os.environ | {"TMPDIR": str(locks), "PYTHONPATH": str(ROOT / "src")}
+    start = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "encoding": "utf-8"}
+    processes = [subprocess.Popen([sys.executable, "-c", script], **start) for _ in range(16)]
+    said = [process.communicate(timeout=300)[0].splitlines() for process in processes]
+    server.shutdown()
+    server.server_close()
+    if faults == ["slow"]:
+        assert said == [["60"]] * 16 and len(requests) == 2 * len(FILES)
+        assert sorted(path.name for path in data.rglob("*") if path.is_file()) == sorted(FILES)
+    else:
+        assert all(len(lines) == 1 and "MNIST is not in" in lines[0] for lines in said), said
+        assert not data.exists()
+    assert not list(locks.iterdir())
+
+
+def test_a_mirror_that_sends_a_byte_now_and_then_is_left(tmp_path, monkeypatch):
+    class Slow(http.server.BaseHTTPRequestHandler):
+        def log_message(self, format, *arguments):
+            pass
+
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            for _ in range(20):
+                self.wfile.write(b"x")
+                time.sleep(0.1)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    monkeypatch.setattr(sources, "DOWNLOAD_SECONDS", 0.5)
+    with pytest.raises(InputError, match="the mirror has not sent all of it within 0 s"):
+        load_images("mnist", tmp_path, offline_fallback=False)
+    server.shutdown()
+    server.server_close()
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_network_the_5k_digits_stand_in_and_say_so(tmp_path, no_mirror, caplog):
     with caplog.at_level(logging.WARNING):
         images = load_images("mnist", tmp_path, offline_fallback=True)
@@ -165,7 +251,7 @@ def test_5k_digits_are_the_same_everywhere():
         (b"", "wrong magic number"),
         (b"\x00\x00\x0d\x01\x00\x00\x00\x00", "wrong magic number 00000d01"),
         (b"\x00\x00\x08\x01\x00\x00\x00\x05abc", "has 11 bytes, but its header says 13"),
-        (b"\x00\x00\x08\x01\x00\x00\x00\x02abc", "has 11 bytes, but its header says 10"),
+        (b"\x00\x00\x08\x01\x00\x00\x00\x02abc", "has more than 10 bytes, but its header says 10"),
         (b"\x00\x00\x08\x03\x00\x00", "ends after 6 bytes, within its header"),
     ],
 )
@@ -183,6 +269,51 @@ def test_a_truncated_gzip_file_is_named(tmp_path):
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(InputError, match=r"some-idx1-ubyte.gz is not a complete gzip file"):
         read_idx(path)
+
+
+def test_no_more_is_unpacked_than_the_header_says(tmp_path):
+    """A file of 1 MB that holds 1 GB, in a process that may use no more than the imports need."""
+    path = tmp_path / "bomb-idx1-ubyte.gz"
+    with gzip.open(path, "wb", compresslevel=9) as file:
+        file.write(b"\x00\x00\x08\x01\x00\x00\x00\x05")
+        for _ in range(1000):
+            file.write(bytes(1_000_000))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="has more than 13 bytes, but its header says 13"):
+        read_idx(path)
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_header_of_more_images_than_fit_in_memory_is_refused(tmp_path, suffix):
+    path = tmp_path / f"some-idx3-ubyte{suffix}"
+    content = b"\x00\x00\x08\x03" + np.array((2**31, 28, 28), ">u4").tobytes() + bytes(100)
+    path.write_bytes(gzip.compress(content) if suffix else content)
+    with pytest.raises(InputError, match=r"says that it has 1,684 GB of values, and this machine has \d+ GB of memory"):
+        read_idx(path)
+
+
+def test_labels_that_are_no_classes_of_the_set_are_refused(tmp_path):
+    write_dataset(tmp_path)
+    write_idx(tmp_path / FILES[3], np.full(20, 10))
+    with pytest.raises(InputError, match=r"has labels up to 10, but MNIST has the classes 0 to 9"):
+        load_images("mnist", tmp_path, offline_fallback=False)
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "link loop"])
+def test_what_is_no_file_is_not_read(tmp_path, no_mirror, kind):
+    write_dataset(tmp_path)
+    path = tmp_path / FILES[0]
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(path)
+    with pytest.raises(InputError, match=f"but not {FILES[0]}: put all four files there"):
+        load_images("mnist", tmp_path, offline_fallback=True)
 
 
 def test_images_and_labels_of_different_sets_are_refused(tmp_path):
@@ -230,11 +361,11 @@ def test_a_folder_that_cannot_be_written_to_is_not_downloaded_for(tmp_path, mirr
     assert not requests and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("refused", ["is_file", "read_bytes"])
+@pytest.mark.parametrize("refused", ["is_file", "open"])
 def test_files_that_must_not_be_read_are_one_line(tmp_path, monkeypatch, no_mirror, refused):
     write_dataset(tmp_path / "MNIST" / "raw")
 
-    def refuse(path):
+    def refuse(path, mode="r"):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, refused, refuse)

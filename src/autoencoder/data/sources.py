@@ -6,14 +6,15 @@ import math
 import os
 import shutil
 import socket
+import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from autoencoder.errors import InputError
+from autoencoder.limits import memory_in_bytes
 from autoencoder.paths import absolute
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,10 @@ FILES = (
 MNIST_LABELS = 0xBA07E8EF  # CRC-32 of the 60,000 training labels
 DOWNLOADED = 60_000  # training images in either download
 CONNECT_SECONDS = 5.0
-LOCK_SECONDS = 600.0
+DOWNLOAD_SECONDS = 300.0  # for all files together: MNIST has 12 MB, Fashion-MNIST 31 MB
+LOCK_SECONDS = 600.0  # more than one download takes
+REPLACE = "replace it with a complete file, or delete it to download MNIST's"
+CLASSES = 10  # of each set in `TITLES`
 
 
 class LoadedImages(NamedTuple):
@@ -125,6 +130,11 @@ def load_images(dataset: str, data_dir: str | Path, offline_fallback: bool, fold
             )
         if images.numel() == 0:
             raise InputError(f"{path} has no images, its shape is {tuple(images.shape)}: put complete files there")
+        if dataset in TITLES and labels.max() >= CLASSES:
+            raise InputError(
+                f"{path} has labels up to {labels.max()}, but {TITLES[dataset]} has the classes 0 to {CLASSES - 1}: "
+                "put its own files there"
+            )
     if arrays[0].shape[1:] != arrays[2].shape[1:]:
         raise InputError(
             f"{paths[0]} has images of {_size(arrays[0])} pixels, {paths[2].name} of {_size(arrays[2])}: "
@@ -181,36 +191,54 @@ def _size(images: Tensor) -> str:
 def read_idx(path: Path) -> np.ndarray:
     """Reads an IDX file of unsigned bytes (format: the MNIST page, yann.lecun.com/exdb/mnist), plain or .gz.
 
+    No more is read, or unpacked, than the header says, and nothing if that is more than this machine's memory.
+
     Raises:
-        InputError: if the file is truncated, too long, not gzip, or has another magic number.
+        InputError: if the file is truncated, too long, too large, not gzip, or has another magic number.
     """
-    remedy = "replace it with a complete file, or delete it to download MNIST's"
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            if path.suffix != ".gz":
+                return _parse_idx(file, path)
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                return _parse_idx(unpacked, path)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path} is not a complete gzip file ({error}): {REPLACE}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path} is not a complete gzip file ({error}): {remedy}") from None
-    if content[:3] != b"\x00\x00\x08" or len(content) < 4:  # two zero bytes, then 8 for unsigned bytes
+
+
+def _parse_idx(file: BinaryIO | gzip.GzipFile, path: Path) -> np.ndarray:
+    """Reads what `read_idx` returns from an open file; `path` is its name in messages."""
+    magic = file.read(4)
+    if magic[:3] != b"\x00\x00\x08" or len(magic) < 4:  # two zero bytes, then 8 for unsigned bytes
         raise InputError(
-            f"{path} has the wrong magic number {content[:4].hex() or '(empty)'} for an IDX file of unsigned bytes: "
-            f"{remedy}"
+            f"{path} has the wrong magic number {magic.hex() or '(empty)'} for an IDX file of unsigned bytes: {REPLACE}"
         )
-    header = 4 + 4 * content[3]  # then the sizes of that many dimensions, big-endian
-    if len(content) < header:
-        raise InputError(f"{path} ends after {len(content)} bytes, within its header: {remedy}")
-    shape = tuple(np.frombuffer(content[4:header], ">u4").tolist())
-    due = header + math.prod(shape)
-    if len(content) != due:
-        raise InputError(f"{path} has {len(content):,} bytes, but its header says {due:,}: {remedy}")
-    return np.frombuffer(bytearray(content), np.uint8, offset=header).reshape(shape)
+    sizes = file.read(4 * magic[3])  # of that many dimensions, big-endian
+    if len(sizes) < 4 * magic[3]:
+        raise InputError(f"{path} ends after {4 + len(sizes)} bytes, within its header: {REPLACE}")
+    shape = tuple(np.frombuffer(sizes, ">u4").tolist())
+    due, memory = math.prod(shape), memory_in_bytes()
+    if memory is not None and due > memory:
+        raise InputError(
+            f"{path} says that it has {due / 1e9:,.0f} GB of values, and this machine has {memory / 1e9:,.0f} GB of "
+            f"memory: {REPLACE}"
+        )
+    values = bytearray(file.read(due + 1))  # with one more, a file that is too long is noticed
+    header = 4 + len(sizes)
+    if len(values) != due:
+        length = f"more than {header + due:,}" if len(values) > due else f"{header + len(values):,}"
+        raise InputError(f"{path} has {length} bytes, but its header says {header + due:,}: {REPLACE}")
+    return np.frombuffer(values, np.uint8).reshape(shape)
 
 
 @contextmanager
 def _download_lock(raw: Path) -> Iterator[None]:
-    """Lets one run at a time look into `raw` and download to it; the lock is in the system's temporary folder.
+    """Lets one run at a time look into `raw` and download to it.
+
+    The lock is a file in the system's temporary folder, and is removed by whoever has held it. Those who wait for the
+    removed file, or make another one, find the images that are there by now.
 
     Raises: OSError if another run has held the lock for `LOCK_SECONDS`.
     """
@@ -224,6 +252,7 @@ def _download_lock(raw: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 
@@ -232,20 +261,23 @@ def _download(folder: str, raw: Path) -> None:
 
     torchvision writes to the system's temporary folder, so `raw` is not created until all files are there.
 
-    Raises: OSError if the folder is not writable or no mirror answers.
+    Raises: OSError if the folder is not writable, no mirror answers, or one is slower than `DOWNLOAD_SECONDS`.
     """
     there = next(parent for parent in raw.parents if parent.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
         raise OSError(f"{there} cannot be written to")
     log.info("downloading %s to %s", folder, raw)
     try:
-        with TemporaryDirectory(prefix=f"autoencoder-{folder}-") as scratch, _socket_timeout(CONNECT_SECONDS):
+        with (
+            TemporaryDirectory(prefix=f"autoencoder-{folder}-", ignore_cleanup_errors=True) as scratch,
+            _socket_timeout(CONNECT_SECONDS),
+        ):
             import torchvision.datasets
 
             download = getattr(torchvision.datasets, folder, None)
             if download is None:
                 raise OSError(f"torchvision has no data set {folder}")
-            download(scratch, download=True)
+            _within(DOWNLOAD_SECONDS, lambda: download(scratch, download=True))
             raw.mkdir(parents=True, exist_ok=True)
             # Copy under another name, then rename: runs that do not wait for the lock see only whole files.
             for name in FILES:
@@ -254,6 +286,30 @@ def _download(folder: str, raw: Path) -> None:
                 part.replace(raw / name)
     except RuntimeError as error:  # from torchvision, if every mirror failed or a checksum is wrong
         raise OSError(" ".join(str(error).split())) from None
+
+
+def _within(seconds: float, work: Callable[[], Any]) -> None:
+    """Calls `work`, whose errors are raised here, in a thread of its own that is left to itself after so many seconds.
+
+    A time-out of the socket alone never ends a mirror that sends a byte now and then.
+
+    Raises: OSError if it takes longer.
+    """
+    errors: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            work()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=attempt, daemon=True)  # does not keep the process alive
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise OSError(f"the mirror has not sent all of it within {seconds:.0f} s")
+    if errors:
+        raise errors[0]
 
 
 @contextmanager
