@@ -80,6 +80,7 @@ def whole(tmp_path_factory):
         (125 + 60, "SIGTERM", 143),
         pytest.param(124, "SIGHUP", 129, marks=pytest.mark.slow),
         (2 * 125, "SIGINT", 130),
+        pytest.param(70, "SIGUSR1", 138, marks=pytest.mark.slow),
     ],
 )
 def test_a_run_stopped_anywhere_ends_as_if_never_stopped(step, name, code, tmp_path, whole, caplog):

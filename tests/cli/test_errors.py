@@ -58,7 +58,7 @@ def test_ctrl_c_is_one_line_and_130(action, tmp_path):
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "stopped by Ctrl-C\n")
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1"])
 def test_another_signal_before_training_is_one_line_and_its_code(name, tmp_path):
     code = SCRIPT.replace("SIGINT", name).format(action="imports_done(); press()")
     code = f"import signal; signal.signal(signal.{name}, signal.SIG_DFL)\n{code}"  # nohup ignores SIGHUP

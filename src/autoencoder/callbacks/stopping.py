@@ -1,4 +1,4 @@
-"""Handles Ctrl-C, SIGTERM and SIGHUP: training stops between two steps, so that nothing is lost."""
+"""Handles Ctrl-C, SIGTERM, SIGHUP and SIGUSR1: training stops between two steps, so that nothing is lost."""
 
 import signal
 import time
@@ -10,10 +10,8 @@ from types import FrameType
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-REQUEUE = (
-    signal.SIGUSR2
-)  # before a time-out or a preemption; submitit's handler puts the SLURM job into the queue again
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)  # the last by `sbatch --signal=USR1@60`
+REQUEUE = signal.SIGUSR2  # before a SLURM job's time-out or preemption; submitit's handler puts it into the queue again
 GRACE_SECONDS = 600.0  # at most, from SIGTERM to REQUEUE or SIGKILL: a job that ends in this time is not put back
 ECHO_SECONDS = 1.0  # a second SIGINT within this time is a copy of the first, as torchrun sends
 ASK_EVERY = 10  # steps between two checks whether another process was told to stop
@@ -29,7 +27,7 @@ class Stopped(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """The shell's convention: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+        """The shell's convention: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP, 138 for SIGUSR1."""
         return 128 + self.signum
 
 

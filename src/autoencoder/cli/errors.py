@@ -85,7 +85,7 @@ def removed_if_refused(path: str) -> Iterator[None]:
 
 
 class EarlyStop:
-    """Handles Ctrl-C, SIGTERM and SIGHUP before training has its own handlers: raises KeyboardInterrupt.
+    """Handles Ctrl-C and other signals to stop before training has its own handlers: raises KeyboardInterrupt.
 
     The signal is also noted, since some modules swallow KeyboardInterrupt while they are imported.
     """
@@ -95,7 +95,7 @@ class EarlyStop:
     @classmethod
     def watch(cls) -> None:
         """Installs the handlers, but keeps handlers that someone else has set."""
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
             if signal.getsignal(signum) in (signal.default_int_handler, signal.SIG_DFL):
                 signal.signal(signum, cls._stop)
 
