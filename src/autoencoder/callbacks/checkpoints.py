@@ -4,7 +4,8 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,6 +58,7 @@ class BestAndLast(Checkpoint):
     def __init__(self, dirpath: str, save_every: Interval | None = None) -> None:
         self.best_path = Path(dirpath, "best.ckpt")
         self.last_path = Path(dirpath, "last.ckpt")
+        self.previous_path = Path(dirpath, "previous.ckpt")
         number, _, unit = (save_every or "0 ").partition(" ")
         self._steps, self._seconds = (int(number) * factor for factor in (unit == "steps", 60 * (unit == "minutes")))
         self.best_score: float | None = None  # val/mse of best.ckpt
@@ -141,11 +143,11 @@ class BestAndLast(Checkpoint):
             return
         if not has_finite_weights(pl_module):
             raise DivergenceError(trainer)
-        if path == self.last_path:
-            if trainer.is_global_zero and path.is_file():
-                replace_by_copy(path, path.with_name("previous.ckpt"))
+        is_last = path == self.last_path
+        with becomes(path, self.previous_path) if is_last and trainer.is_global_zero else nullcontext():
+            trainer.save_checkpoint(path, False)  # not only the weights
+        if is_last:
             self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
-        trainer.save_checkpoint(path, False)  # not only the weights
 
     def _is_due(self, trainer: Trainer) -> bool:
         """Whether it is time to save within an epoch; the first process decides for all."""
@@ -158,13 +160,30 @@ class BestAndLast(Checkpoint):
 
 def replace_by_copy(source: Path, target: Path) -> None:
     """Makes `target` the same as `source`, atomically; with a hard link instead of a copy where possible."""
+    with becomes(source, target):
+        pass
+
+
+@contextmanager
+def becomes(source: Path, target: Path) -> Iterator[None]:
+    """Makes `target` what `source` was before the code inside, atomically, unless that fails or there is no `source`.
+
+    It is a hard link instead of a copy where possible.
+    """
     scratch = target.with_name(f".{target.name}.tmp")
     scratch.unlink(missing_ok=True)
+    if not source.is_file():
+        yield
+        return
     try:
-        os.link(source, scratch)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, scratch)
-    scratch.replace(target)
+        try:
+            os.link(source, scratch)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(source, scratch)
+        yield
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def reopen_cut_epoch(checkpoint: dict[str, Any]) -> None:
