@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import call, command, read_metrics, refuse_here, run_train
-from data.made_images import blobs, write_classes, write_images
+from made_images import blobs, write_classes, write_images
 from PIL import Image, ImageOps
 
 import predict

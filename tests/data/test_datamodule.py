@@ -52,6 +52,12 @@ def test_the_split_is_the_same_whatever_the_seed(noise_dir):
     assert not torch.equal(splits[0][1], everything[:20]), "the first images are no random sample"
 
 
+def test_fewer_names_than_classes_are_refused(noise_dir):
+    datamodule = ImageDataModule("toy", noise_dir, folder="MNIST", class_names=["zero", "one"])
+    with pytest.raises(InputError, match=r"data.class_names has 2 names, but the labels go up to 9: name each class"):
+        datamodule.setup()
+
+
 def test_val_size_0_trains_on_everything(noise_dir):
     datamodule = ImageDataModule(data_dir=noise_dir, val_size=0)
     datamodule.setup()

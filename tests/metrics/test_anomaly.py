@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import run_evaluate, run_train
-from data.made_images import blobs, write_images
+from made_images import blobs, write_images
 from scipy.stats import rankdata
 
 from autoencoder import AutoencoderModule, ImageDataModule

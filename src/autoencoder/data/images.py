@@ -150,8 +150,14 @@ def split_images(
         val_size: images for validation; None for 5,000, or a ninth of a set of fewer than 45,000.
         title, class_names, train_classes: as for `ImageDataModule`.
         labelled: whether the images have classes.
-    Raises: InputError if no training images are left.
+    Raises: InputError if no training images are left, or there are fewer names than classes.
     """
+    highest = int(torch.cat([loaded.train_labels, loaded.test_labels]).max())
+    if class_names and highest >= len(class_names):
+        raise InputError(
+            f"data.class_names has {len(class_names)} names, but the labels go up to {highest}: name each class, from "
+            "label 0 on"
+        )
     names = tuple(class_names) or CLASS_NAMES.get(loaded.name, ())
     kept = torch.arange(len(loaded.train_images))
     if train_classes:

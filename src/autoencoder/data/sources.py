@@ -266,7 +266,6 @@ def _download(folder: str, raw: Path) -> None:
     there = next(parent for parent in raw.parents if parent.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
         raise OSError(f"{there} cannot be written to")
-    log.info("downloading %s to %s", folder, raw)
     try:
         with (
             TemporaryDirectory(prefix=f"autoencoder-{folder}-", ignore_cleanup_errors=True) as scratch,
@@ -277,6 +276,7 @@ def _download(folder: str, raw: Path) -> None:
             download = getattr(torchvision.datasets, folder, None)
             if download is None:
                 raise OSError(f"torchvision has no data set {folder}")
+            log.info("downloading %s to %s", folder, raw)
             _within(DOWNLOAD_SECONDS, lambda: download(scratch, download=True))
             raw.mkdir(parents=True, exist_ok=True)
             # Copy under another name, then rename: runs that do not wait for the lock see only whole files.
