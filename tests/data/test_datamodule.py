@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import call, read_metrics, run_evaluate, run_train, write_dataset
+from conftest import call, read_metrics, run_evaluate, run_train, write_dataset, write_idx
 
 import train
 from autoencoder import ImageDataModule
@@ -52,9 +52,14 @@ def test_the_split_is_the_same_whatever_the_seed(noise_dir):
     assert not torch.equal(splits[0][1], everything[:20]), "the first images are no random sample"
 
 
-def test_fewer_names_than_classes_are_refused(noise_dir):
-    datamodule = ImageDataModule("toy", noise_dir, folder="MNIST", class_names=["zero", "one"])
-    with pytest.raises(InputError, match=r"data.class_names has 2 names, but the labels go up to 9: name each class"):
+@pytest.mark.parametrize(("dataset", "names"), [("toy", ["zero", "one"]), ("fashion_mnist", [])])
+def test_labels_beyond_the_names_of_the_classes_are_refused(tmp_path, dataset, names):
+    write_dataset(tmp_path)
+    write_idx(tmp_path / "t10k-labels-idx1-ubyte", np.full(20, 10))
+    datamodule = ImageDataModule(dataset, tmp_path, folder="TOY", class_names=names)
+    with pytest.raises(
+        InputError, match=r"data.class_names has \d+ names, but the labels of .* go up to 10: name each"
+    ):
         datamodule.setup()
 
 

@@ -152,13 +152,13 @@ def split_images(
         labelled: whether the images have classes.
     Raises: InputError if no training images are left, or there are fewer names than classes.
     """
-    highest = int(torch.cat([loaded.train_labels, loaded.test_labels]).max())
-    if class_names and highest >= len(class_names):
-        raise InputError(
-            f"data.class_names has {len(class_names)} names, but the labels go up to {highest}: name each class, from "
-            "label 0 on"
-        )
     names = tuple(class_names) or CLASS_NAMES.get(loaded.name, ())
+    highest = int(torch.cat([loaded.train_labels, loaded.test_labels]).max())
+    if names and highest >= len(names):
+        raise InputError(
+            f"data.class_names has {len(names)} names, but the labels of {loaded.name} go up to {highest}: name each "
+            "class, from label 0 on, or replace files that belong to another set"
+        )
     kept = torch.arange(len(loaded.train_images))
     if train_classes:
         kept = choose_classes(train_classes, names, loaded.train_labels, labelled)
