@@ -14,7 +14,7 @@ ROOMS = (  # each may import those before it
     *("metrics", "optim", "data", "models", "evaluation"),
     *("runs", "pictures", "explorer", "callbacks", "cli"),
 )
-SHARED = {"errors", "limits", "paths"}  # files beside the rooms, which all may import
+SHARED = {"errors", "limits", "packages", "paths"}  # files beside the rooms, which all may import
 APART = {("models", "data"), ("data", "metrics"), ("data", "optim"), ("pictures", "data")}
 SCRIPTS = {path.stem for path in (ROOT / "src").glob("*.py")}
 MODULES = sorted(PACKAGE.rglob("*.py"))

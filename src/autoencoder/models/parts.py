@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from torch import nn
 
 from autoencoder.errors import InputError
+from autoencoder.packages import PACKAGE, is_in, package_of
 
-PACKAGE = "autoencoder"
 Part = Callable[..., nn.Module] | Mapping[str, Any]  # a class, a functools.partial of one, or `describe`'s plain data
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -61,7 +61,7 @@ def build_part(name: str, part: Part, kind: type[Kind], given: Mapping[str, Any]
 def foreign_packages(settings: Mapping[str, Any]) -> list[str]:
     """The packages beside this one that a model's classes are from, of its hyper-parameters."""
     targets = (str(part["_target_"]) for part in settings.values() if isinstance(part, Mapping) and "_target_" in part)
-    return sorted({target.partition(".")[0] for target in targets} - {PACKAGE})
+    return sorted({package_of(target) for target in targets} - {PACKAGE})
 
 
 def check_packages(settings: Mapping[str, Any], allowed: Collection[str], path: object) -> None:
@@ -69,15 +69,14 @@ def check_packages(settings: Mapping[str, Any], allowed: Collection[str], path: 
 
     Args:
         settings: of the checkpoint at `path`; those with a `_target_` name a class.
-        allowed: names of packages beside this one.
+        allowed: names of packages, or of modules in them, beside this one.
     """
-    for package in foreign_packages(settings):
-        if package not in allowed:
-            targets = (part["_target_"] for part in settings.values() if isinstance(part, Mapping))
-            target = next(target for target in targets if str(target).partition(".")[0] == package)
+    for part in settings.values():
+        target = str(part["_target_"]) if isinstance(part, Mapping) and "_target_" in part else PACKAGE
+        if not is_in(target, (PACKAGE, *allowed)):
             raise InputError(
                 f"{path} needs the class {target} of another package: if you trust that, allow it with "
-                f"allow_packages=[{package}]"
+                f"allow_packages=[{package_of(target)}]"
             )
 
 
