@@ -251,7 +251,7 @@ def time_start(rounds: int, *overrides: str) -> None:
 
         return run
 
-    stop = "+callbacks.stop={_target_: speed.StopAfterFirstStep}"
+    stop = ("+callbacks.stop={_target_: speed.StopAfterFirstStep}", "allow_targets=[speed]")
     with tempfile.TemporaryDirectory() as folder:
         where = f"paths.log_dir={folder}"
         commands = {
@@ -261,7 +261,7 @@ def time_start(rounds: int, *overrides: str) -> None:
             "train.py model.latent=3 (unknown key)": ("src/train.py", "model.latent=3"),
             "train.py model.latent_dim=0": ("src/train.py", "model.latent_dim=0", where),
             "import lightning.pytorch, torchvision": ("-c", "import lightning.pytorch, torchvision"),
-            "train.py to the end of its first step": ("src/train.py", stop, where, *overrides),
+            "train.py to the end of its first step": ("src/train.py", *stop, where, *overrides),
             "train.py, one epoch": ("src/train.py", "trainer.max_epochs=1", where, *overrides),
         }
         rows = take_turns({name: timed(name, *arguments) for name, arguments in commands.items()}, rounds)

@@ -19,6 +19,7 @@ def train(
     seed: Seed,
     resume: Text | None,
     ckpt_path: Text | None,
+    allow_targets: list[Text],
     model: dict[str, Any],
     data: dict[str, Any],
     optimizer: dict[str, Any],

@@ -4,10 +4,11 @@ import gzip
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import bare_environment  # noqa: F401  before lightning
@@ -40,6 +41,9 @@ BROWSER_FLAGS = (
 )
 
 
+OWN_MODULES = {path.stem for path in Path(__file__).parent.rglob("*.py")}
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for category in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning", "UserWarning"):
         config.addinivalue_line("filterwarnings", rf"default::{category}:(?!({'|'.join(CHECKED)})\b)")
@@ -69,10 +73,18 @@ def write_dataset(raw: Path, suffix: str = "", train: int = 60, test: int = 20) 
         write_idx(raw / f"{name}-labels-idx1-ubyte{suffix}", np.arange(count) % 10)
 
 
+def allowing(arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command, with `allow_targets` before the first that names a class of the tests' own."""
+    modules = [OWN_MODULES & set(re.findall(r"_target_[=:] ?(\w+)\.", word)) for word in arguments]
+    named = sorted(set().union(*modules))
+    first = next((place for place, own in enumerate(modules) if own), 0)
+    return [*arguments[:first], *([f"allow_targets=[{','.join(named)}]"] if named else []), *arguments[first:]]
+
+
 def call(main: Callable[[], object], *arguments: str) -> None:
     """Calls an entry point as its command would, in this process."""
     before = sys.argv
-    sys.argv = [main.__module__ + ".py", *arguments]
+    sys.argv = [main.__module__ + ".py", *allowing(arguments)]
     try:
         with one_line_errors():
             main()
@@ -100,7 +112,7 @@ def read_metrics(folder: Path) -> dict[str, object]:
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs `python ARGUMENTS` in the checkout as a user would."""
     return subprocess.run(
-        [sys.executable, *arguments],
+        [sys.executable, *allowing(arguments)],
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,

@@ -39,7 +39,11 @@ def example(tmp_path, monkeypatch) -> tuple[str, ...]:
     """The example in a folder of its own; returns what a command needs to find its config."""
     assert [path.suffix for path in write_example(tmp_path)] == [".py", ".yaml"]
     monkeypatch.syspath_prepend(tmp_path / "src")
-    yield (f"hydra.searchpath=[file://{tmp_path}/configs]", "model/bottleneck=binary")
+    yield (
+        f"hydra.searchpath=[file://{tmp_path}/configs]",  # not the checkout's own configs: the class must be allowed
+        "model/bottleneck=binary",
+        "allow_targets=[my_bottlenecks]",
+    )
     del sys.modules["my_bottlenecks"]
 
 
@@ -58,7 +62,11 @@ def test_it_trains_is_evaluated_explored_loaded_and_resumed(example, tmp_path, c
     for path in (best, run / "export" / "model.safetensors"):
         module = load(path, allow_packages=["my_bottlenecks"])
         assert module.encode(torch.rand(3, 1, 28, 28)).unique().tolist() == [-1, 1]
-    call(train.train, f"resume={run}", "trainer.max_epochs=2")
+    capfd.readouterr()
+    longer = (f"resume={run}", "trainer.max_epochs=2")
+    line = refuse_here(train.train, capfd, *longer)  # what a run's folder allows counts for nothing
+    assert "model.bottleneck._target_ names my_bottlenecks.Binary; it may" in line and line.endswith(example[-1])
+    call(train.train, *longer, example[-1])
     assert read_metrics(run)["epochs"] == 2
     capfd.readouterr()
     for main in (evaluate.evaluate, explore.explore, export.export):
@@ -72,9 +80,9 @@ def test_it_trains_is_evaluated_explored_loaded_and_resumed(example, tmp_path, c
 
 
 def test_a_sweep_over_it_is_compared(example, tmp_path, capfd):
-    searched, _ = example
+    searched, _, allowed = example
     parts = "model/bottleneck=identity,binary"
-    call(train.train, "-m", *TINY, searched, parts, f"hydra.sweep.dir={tmp_path}/sweep")
+    call(train.train, "-m", *TINY, searched, parts, allowed, f"hydra.sweep.dir={tmp_path}/sweep")
     assert (tmp_path / "sweep" / "comparison.png").is_file()
     assert "job,model/bottleneck,seed,status" in (tmp_path / "sweep" / "summary.csv").read_text(encoding="utf-8")
     output = f"hydra.run.dir={tmp_path}/report"

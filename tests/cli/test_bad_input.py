@@ -27,7 +27,7 @@ TRAIN, EVALUATE = "src/train.py", "src/evaluate.py"
         ("model.latent_dimension=3", "unknown key 'model.latent_dimension': allowed keys are bottleneck,"),
         ("modle.latent_dim=3", "unknown key 'modle'"),
         ("++model.latent_dimension=3", "unknown key 'model.latent_dimension': allowed keys are bottleneck,"),
-        ("++epochs=3", "unknown key 'epochs': allowed keys are callbacks, ckpt_path,"),
+        ("++epochs=3", "unknown key 'epochs': allowed keys are allow_targets, callbacks,"),
         ("++trainer.epochs=3", "unknown key 'trainer.epochs': allowed keys are accelerator,"),
         ("++optimizer.learning_rate=3", "unknown key 'optimizer.learning_rate'"),
         ("++callbacks.checkpoints.top=3", "unknown key 'callbacks.checkpoints.top': allowed keys are dirpath"),
@@ -110,8 +110,14 @@ def test_a_mistake_in_the_command(override, message, tmp_path):
         ("~figures", "figures is not set: leave out ~figures"),
         ("+callbacks.stop._target_=lightning.pytorch.callbacks.EarlyStopping", "add +callbacks.stop.monitor=VALUE"),
         ("+callbacks.mine.path=x", "callbacks.mine has no _target_, the class to build"),
-        ("+callbacks.stop._target_=no_such_package.Stop", "(ModuleNotFoundError: No module named 'no_such_package')"),
-        ("+callbacks.stop._target_=Stop", "write it as MODULE.NAME"),
+        ("+callbacks.stop._target_=no_such_package.Stop", "allow it with allow_targets=[no_such_package]"),
+        (
+            "+callbacks.stop._target_=no_such_package.Stop allow_targets=[no_such_package]",
+            "(ModuleNotFoundError: No module named 'no_such_package')",
+        ),
+        ("+callbacks.stop._target_=Stop", "must be the name of a class or function, MODULE.NAME, got 'Stop'"),
+        ("model._target_=3 model.first=1", "unknown key 'model.first'"),
+        ("optimizer._target_=torch.optim.swa_utils", "'torch.optim.swa_utils' was not found"),
         (
             "callbacks.progress=null callbacks.progress.rate=3",
             "callbacks.progress is null in this run: leave it out, or add the part anew, "
@@ -260,8 +266,8 @@ def test_a_folder_that_holds_another_run(tmp_path, run):
 def test_a_class_of_ones_own_that_cannot_be_imported(content, message, tmp_path):
     if content:
         (tmp_path / "mine.py").write_text(content, encoding="utf-8")
-    overrides = ("experiment=quick", "+callbacks.mine._target_=mine.Stop", f"paths.log_dir={tmp_path}")
-    line = refuse(TRAIN, *overrides, PYTHONPATH=str(tmp_path))
+    overrides = ("experiment=quick", "+callbacks.mine._target_=mine.Stop", "allow_targets=[mine]")
+    line = refuse(TRAIN, *overrides, f"paths.log_dir={tmp_path}", PYTHONPATH=str(tmp_path))
     assert "mine.Stop" in line and message in line
 
 
@@ -271,7 +277,7 @@ def test_a_class_of_ones_own_that_cannot_be_imported(content, message, tmp_path)
         ("trainer.accelerator=cuda:0", "error: trainer: You selected an invalid accelerator name"),
         ("+trainer.num_nodes=0", "error: trainer: `num_nodes` must be a positive integer, but got 0"),
         ("trainer.devices=[7]", "error: trainer: `devices` selected with `CPUAccelerator` should be an int > 0"),
-        ("+callbacks.mine._target_=math.sqrt", "sqrt cannot be built: TypeError"),
+        ("+callbacks.mine._target_=math.sqrt allow_targets=[math]", "sqrt cannot be built: TypeError"),
         ("model.latent_dim=1000000000", "weights needs 1,536 GB to train, and this machine has"),
         (
             "model.network.hidden_dims=[1000000,1000000]",
@@ -280,7 +286,7 @@ def test_a_class_of_ones_own_that_cannot_be_imported(content, message, tmp_path)
     ],
 )
 def test_settings_that_only_their_library_knows_to_be_wrong(override, message, tmp_path, capfd):
-    assert message in refuse_here(train.train, capfd, *QUICK, override, f"hydra.run.dir={tmp_path}")
+    assert message in refuse_here(train.train, capfd, *QUICK, *override.split(), f"hydra.run.dir={tmp_path}")
 
 
 def test_lack_of_memory_is_one_line():

@@ -291,7 +291,8 @@ def test_other_settings_train(tmp_path, override):
 @pytest.mark.parametrize("form", ["{}", "[{}]"])
 def test_plugins_are_added_to_those_of_a_run(tmp_path, form):
     plugin = form.replace("{}", "{_target_: lightning.pytorch.plugins.environments.LightningEnvironment}")
-    assert run_train(tmp_path, *TINY, "trainer.max_epochs=1", f"+trainer.plugins={plugin}")["epochs"] == 1
+    settings = ("trainer.max_epochs=1", f"+trainer.plugins={plugin}", "allow_targets=[lightning]")
+    assert run_train(tmp_path, *TINY, *settings)["epochs"] == 1
     assert (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 

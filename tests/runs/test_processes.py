@@ -23,7 +23,8 @@ TINY = ("experiment=quick", "callbacks=light", "+trainer.limit_train_batches=4",
 )
 def test_a_strategy_that_trains_in_a_copy_is_refused(tmp_path, capfd, strategy):
     with pytest.raises(SystemExit) as stopped:
-        call(train.train, *TINY, f"hydra.run.dir={tmp_path}", "trainer.devices=2", f"+trainer.strategy={strategy}")
+        settings = ("trainer.devices=2", f"+trainer.strategy={strategy}", "allow_targets=[lightning]")
+        call(train.train, *TINY, f"hydra.run.dir={tmp_path}", *settings)
     assert stopped.value.code == 1
     (line,) = capfd.readouterr().out.splitlines()
     assert line.startswith("error: trainer.strategy=") and line.endswith("use trainer.strategy=ddp")

@@ -16,7 +16,7 @@ from autoencoder.runs.jobs import find_jobs
 
 pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 TINY = ("experiment=quick", "callbacks=light", "views=none", "logger=[csv]", "+trainer.limit_train_batches=20")
-PACE = "+callbacks.pace={_target_: pace.Pace, seconds: 0.75}"
+PACE = ("+callbacks.pace={_target_: pace.Pace, seconds: 0.75}", "allow_targets=[pace]")
 LENGTHS = (2, 12, 90)  # epochs of the three jobs: left alone, requeued, timed out
 WAIT = 120  # seconds for what takes a few; other work on the machine makes it last longer
 ON_SLURM = ("-m", "hydra/launcher=slurm", "hydra.launcher.timeout_min=10", "hydra.launcher.signal_delay_s=10")
@@ -94,7 +94,7 @@ def said(sweep: Sweep, output: str) -> str:
 
 def test_requeued_and_timed_out_jobs_end_as_without_slurm(cluster, tmp_path):
     swept = f"trainer.max_epochs={','.join(map(str, LENGTHS))}"
-    sweep = Sweep(tmp_path / "slurm", cluster, swept, PACE)
+    sweep = Sweep(tmp_path / "slurm", cluster, swept, *PACE)
     wait_until(lambda: epochs_done(sweep.folder / "1") >= 2, WAIT)
     ask(cluster, "scontrol", "requeue", sweep.numbers()["1"])
     wait_until(lambda: sweep.restarts("1") == 1, WAIT)

@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.cli.errors import one_line_errors, removed_if_refused
+from autoencoder.cli.hydra_parts import check_hydra_parts
 from autoencoder.cli.process import options_first, short_process
 from autoencoder.paths import expand_homes
 from autoencoder.runs.processes import end_with_sweep, folder_overrides
@@ -42,7 +43,8 @@ class Command:
         self.function, self.expand, self.start = function, expand, start
         root = Path(function.__code__.co_filename).resolve().parents[1]
         os.environ.setdefault("PROJECT_ROOT", str(root))
-        compose = hydra.main(version_base="1.3", config_path=str(root / "configs"), config_name=function.__name__)
+        self.configs = root / "configs"
+        compose = hydra.main(version_base="1.3", config_path=str(self.configs), config_name=function.__name__)
         self.compose = compose(self.run_job)
 
     def main(self) -> None:
@@ -59,6 +61,7 @@ class Command:
         before = sys.argv
         sys.argv = [before[0], *self.expand(before[1:])]
         try:
+            check_hydra_parts(self.configs, self.function.__name__, sys.argv[1:])
             self.compose()
         finally:
             sys.argv = before

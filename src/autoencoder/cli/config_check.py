@@ -14,10 +14,20 @@ from pydantic.errors import PydanticUserError
 
 from autoencoder.cli.empty_groups import COLLECTIONS
 from autoencoder.cli.errors import arguments_of, groups, missing_group, unknown_key
-from autoencoder.cli.signatures import Signature, any_signature, names_beside, signature_of, signature_of_function
+from autoencoder.cli.own_configs import named_in_configs
+from autoencoder.cli.signatures import (
+    Signature,
+    any_signature,
+    find_definition,
+    names_beside,
+    signature_of,
+    signature_of_function,
+)
 from autoencoder.cli.spelling import did_you_mean, dotted_keys
+from autoencoder.cli.targets import check_origin, check_target
 from autoencoder.errors import InputError
 from autoencoder.limits import STRICT
+from autoencoder.packages import is_in
 from autoencoder.runs.processes import is_job_of_sweep
 
 BUILT = ("model", "data", "optimizer", "scheduler", "trainer")  # groups with a single part, which has a `_target_`
@@ -25,14 +35,14 @@ HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
 def check_config(config: Mapping[str, Any], function: Callable[..., Any], given: Collection[str] = ()) -> None:
-    """Checks a resolved config: its top-level keys, and every part with a `_target_` in it.
+    """Checks a resolved config: its top-level keys, whose code it names, and every part with a `_target_` in it.
 
     Args:
         config: plain dicts, lists and values, with interpolations resolved.
         function: takes the top-level keys as arguments.
         given: names of its arguments that are not settings.
     Raises:
-        InputError: for the first unknown key, wrong type or value out of range.
+        InputError: for the first unknown key, wrong type, value out of range, or `_target_` that is not allowed.
     """
     own_keys = signature_of_function(function)
     if HydraConfig.initialized() and "hydra" not in HydraConfig.get().runtime.choices:
@@ -66,38 +76,42 @@ def check_config(config: Mapping[str, Any], function: Callable[..., Any], given:
                     f"{name}.{member} has no _target_, the class to build: add +{name}.{member}._target_=MODULE.CLASS, "
                     f"or leave it out{did_you_mean(f'{name}.{member}', set(config[name]) - {member})}"
                 )
-    for path, part in _parts(config, ""):
-        _check_arguments(path, part, _signature(path, part["_target_"]), known)
+    allowed = config.get("allow_targets") or ()
+    parts = list(parts_of(config))
+    for path, part in parts:  # all of them, before the first is imported
+        is_partial = part.get("_partial_") is True
+        check_target(f"{path}._target_", part["_target_"], allowed, is_partial=is_partial)
+    for path, part in parts:
+        _check_arguments(path, part, _signature(path, part["_target_"], allowed), known)
 
 
-def _signature(path: str, target: Any) -> Signature:
+def _signature(path: str, target: str, allowed: Collection[str]) -> Signature:
     """The signature of a part's `_target_`, which is imported only if its source does not tell whether it exists.
 
+    Args: allowed, as in `check_target`, which has accepted `target`.
     Raises: InputError if it does not exist or cannot be imported, with the cause.
     """
-    if not isinstance(target, str):
-        raise InputError(f"{path}._target_ must be the name of a class or function, MODULE.NAME, got {target!r}")
-    signature = signature_of(target)
-    if signature:
-        return signature
+    if find_definition(target):
+        return signature_of(target) or any_signature()
     names, are_all = names_beside(target)
     reason = "; check its spelling"
-    if not are_all:
+    is_named = target in named_in_configs().targets
+    if not are_all and (is_named or is_in(target, allowed)):
         try:
-            _import(target)
+            found = _import(target)
         except Exception as error:  # an import can raise anything
             reason = f" ({type(error).__name__}: {' '.join(str(error).split())})"
         else:
+            if not is_named:
+                check_origin(f"{path}._target_", target, found, allowed)
             return any_signature()
-    near = did_you_mean(target, names)
+    near = did_you_mean(target, set(names) - {target.rpartition(".")[2]})
     raise InputError(f"{path}._target_: {target!r} was not found{reason}{near}")
 
 
 def _import(target: str) -> Any:
     """Imports what a dotted name refers to: something in a module, or in a class of a module."""
     home, _, name = target.rpartition(".")
-    if not home:
-        raise ImportError("write it as MODULE.NAME")
     try:
         return getattr(import_module(home), name)
     except ModuleNotFoundError as error:
@@ -122,22 +136,22 @@ def with_image_shape(model: Mapping[str, Any], image_shape: Sequence[int]) -> di
     return {**model, "image_shape": list(image_shape)} if takes_one else dict(model)
 
 
-def _parts(node: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def parts_of(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every mapping with a `_target_`, with its path in the config."""
     if isinstance(node, Mapping):
         if "_target_" in node:
             yield path, node
         for key, value in node.items():
-            yield from _parts(value, f"{path}.{key}" if path else str(key))
+            yield from parts_of(value, f"{path}.{key}" if path else str(key))
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            yield from _parts(value, f"{path}.{index}")
+            yield from parts_of(value, f"{path}.{index}")
 
 
 def _check_arguments(path: str, arguments: Mapping[str, Any], signature: Signature, known: Iterable[str]) -> None:
     for key, value in arguments.items():
         full_key = f"{path}.{key}" if path else str(key)
-        is_built = next(_parts(value, ""), None) is not None  # or a list of parts to build
+        is_built = next(parts_of(value), None) is not None  # or a list of parts to build
         if key in HYDRA_KEYS:
             continue
         if key not in signature.parameters:

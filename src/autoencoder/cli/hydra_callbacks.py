@@ -11,13 +11,15 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from autoencoder.cli.errors import explain
+from autoencoder.cli.own_configs import named_in_configs
 from autoencoder.cli.resume import find_start, resolved
 from autoencoder.cli.sweeps import as_written
 from autoencoder.errors import InputError
+from autoencoder.packages import is_in
 from autoencoder.paths import absolute
 from autoencoder.pictures.save_study import save_study, title_of
 from autoencoder.runs.folder import RunFolder, note_sweep
-from autoencoder.runs.job_values import packages_of_models
+from autoencoder.runs.job_values import classes_of_models
 from autoencoder.runs.jobs import find_jobs
 from autoencoder.runs.processes import is_first_process
 from autoencoder.runs.study import study_of
@@ -102,7 +104,8 @@ class SweepReport(Callback):
             raise SystemExit(f"error: no job left anything in {sweep_dir}")
         study = study_of(jobs)
         print("\n".join([format_table(study), *taken_over(jobs), *best_lines(study)]))
-        packages = packages_of_models(jobs)  # this command has run their code
+        own, allowed = named_in_configs().targets, config.get("allow_targets") or ()
+        packages = [name for name in classes_of_models(jobs) if name in own or is_in(name, allowed)]
         save_study(study, sweep_dir, title_of(sweep_dir), allow_packages=packages)
         print(f"files in {os.path.relpath(sweep_dir)}")
         unfinished = [job for job in jobs if job.status != "finished"]

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from autoencoder.cli.errors import EarlyStop, missing_group
 
-OPTIONS = (  # Hydra's
+OPTIONS = (  # Hydra's, but for --experimental-rerun, which unpickles a file
     *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--info"),
-    *("--shell-completion", "--config-path", "--config-name", "--config-dir", "--experimental-rerun"),
+    *("--shell-completion", "--config-path", "--config-name", "--config-dir"),
 )
 
 

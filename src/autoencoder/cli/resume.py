@@ -20,6 +20,7 @@ from autoencoder.runs.folder import (
     SWEEP_CONFIG,
     RunFolder,
     check_changes,
+    counted,
     differences,
     link,
     write_metrics,
@@ -30,11 +31,13 @@ from autoencoder.runs.processes import is_first_process, is_job_of_sweep
 
 log = logging.getLogger(__name__)
 
+NOT_KEPT = ("resume", "ckpt_path", "allow_targets")  # what a run's record allows, its user has to allow again
 KEPT_HYDRA_SETTINGS = "hydra.searchpath="  # the only hydra setting that a resumed run takes over
 KEPT_SWEEP_SETTINGS = (
     KEPT_HYDRA_SETTINGS,
     *(f"hydra{mark}{part}" for mark in "/." for part in ("launcher", "sweeper")),
 )
+OF_SHELL = ("setup", "additional_parameters", "\n")  # in hydra.launcher's settings: they go into a job's script
 
 
 @dataclass(frozen=True)
@@ -177,8 +180,11 @@ def expand_resume(arguments: Sequence[str]) -> list[str]:
     kept = [
         override
         for override in [*recorded, *of_hydra]
-        if _key(override) not in ("resume", "ckpt_path") and not any(_replaces(one, override) for one in arguments)
+        if _key(override) not in NOT_KEPT and not any(_replaces(one, override) for one in arguments)
     ]
+    _check_shell_commands(kept, given)
+    if any(override.startswith(KEPT_HYDRA_SETTINGS) for override in kept):
+        kept.append("allow_targets=[]")  # instead of what a config in such a folder may allow
     expanded: list[str] = ["-m"] if is_of_sweep else []
     for argument in arguments:
         if argument.startswith("resume="):
@@ -186,6 +192,16 @@ def expand_resume(arguments: Sequence[str]) -> list[str]:
         elif not argument.startswith(f"{own_key}=") and argument not in several:
             expanded.append(argument)
     return expanded
+
+
+def _check_shell_commands(kept: Sequence[str], given: str) -> None:
+    """Raises: InputError if the record of a sweep, `given` by the user, has commands that a SLURM job would run."""
+    for override in kept:
+        if _key(override).startswith("hydra.launcher") and any(word in override for word in OF_SHELL):
+            raise InputError(
+                f"resume={given} would run shell commands that its record holds, {override}: "
+                "if you trust them, write that setting again on the command line"
+            )
 
 
 def _run_overrides(folder: RunFolder, given: str) -> tuple[list[str], list[str]]:
@@ -244,7 +260,7 @@ def find_start(folder: RunFolder, settings: Mapping[str, Any]) -> Start:
             log.info("%s has no checkpoint yet: the run starts from the beginning", folder.path)
         return Start(folder)
     before = read_record(folder)
-    if before is None or not settings.keys() <= before.keys():
+    if before is None or not counted(settings).keys() <= before.keys():
         raise InputError(f"{folder.path} holds a run whose .hydra/config.yaml is missing or broken: use another folder")
     changes = differences(before, settings)
     if changes and not asks_to_resume:

@@ -18,6 +18,7 @@ UNCOUNTED = (
         "paths.",
         "ckpt_path",
         "resume",
+        "allow_targets",
         "logger.",
         "views.",
         "figures",

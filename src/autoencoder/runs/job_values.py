@@ -24,11 +24,11 @@ def best_jobs(jobs: Sequence[Job]) -> list[Job]:
     return list(best.values())
 
 
-def packages_of_models(jobs: Iterable[Job]) -> set[str]:
-    """The packages of all classes that the jobs' models are made of."""
+def classes_of_models(jobs: Iterable[Job]) -> set[str]:
+    """The import paths of all classes that the jobs' models are made of, as their records name them."""
     settings = (setting for job in jobs for setting in job.settings.items())
     targets = [value for key, value in settings if key.startswith("model.") and key.endswith("_target_")]
-    return {target.partition(".")[0] for target in targets if isinstance(target, str)}
+    return {target for target in targets if isinstance(target, str)}
 
 
 def value_of(job: Job, metric: str) -> float | None:
