@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from autoencoder.cli.errors import one_line_errors, removed_if_refused
 from autoencoder.cli.hydra_parts import check_hydra_parts
+from autoencoder.cli.own_configs import guard_environment
 from autoencoder.cli.process import options_first, short_process
 from autoencoder.paths import expand_homes
 from autoencoder.runs.processes import end_with_sweep, folder_overrides
@@ -61,6 +62,7 @@ class Command:
         before = sys.argv
         sys.argv = [before[0], *self.expand(before[1:])]
         try:
+            guard_environment()
             check_hydra_parts(self.configs, self.function.__name__, sys.argv[1:])
             self.compose()
         finally:
@@ -72,6 +74,7 @@ class Command:
         with one_line_errors(keep_going=in_sweep()), removed_if_refused(HydraConfig.get().runtime.output_dir):
             from autoencoder.cli.config_check import check_config
 
+            guard_environment()  # a job on a cluster is a process of its own
             settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
             with self.start(config, settings) if self.start else nullcontext() as start:
                 given = {} if self.start is None else {"start": start}

@@ -29,6 +29,7 @@ EXTRAS = {  # packages that only some commands need: the extra of pyproject.toml
     "mlflow": ("mlflow", "logger=mlflow"),
     "optuna": ("search", "search=NAME"),
 }
+FROM_RESOLVER = "InputError raised while resolving interpolation: "  # OmegaConf's words for `guard_environment`'s error
 
 
 @contextmanager
@@ -227,6 +228,8 @@ def _explain_composition(error: BaseException) -> str:
     """One line for an error that Hydra raised while it composed a config."""
     # OmegaConf's errors name the key; under a debugger or coverage they have a cause, which does not.
     unknown = error if getattr(error, "full_key", None) else error.__cause__ or error
+    if (said := _fold(str(error))).startswith(FROM_RESOLVER):
+        return said.removeprefix(FROM_RESOLVER)
     parent: Any = getattr(unknown, "parent_node", None)
     kind, key = type(unknown).__name__, str(getattr(unknown, "full_key", ""))
     if kind == "MissingMandatoryValue" and key:
