@@ -3,7 +3,6 @@
 import html
 import json
 import os
-import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +20,7 @@ from autoencoder.explorer.encoding import encode_bytes
 from autoencoder.explorer.network import network_data
 from autoencoder.metrics import metric_rows
 from autoencoder.models.bottlenecks.variational import Variational
+from autoencoder.pictures.html_page import fill_page
 from autoencoder.pictures.panels import to_pixels
 from autoencoder.pictures.style import CLASS_COLORS
 from autoencoder.runs.folder import write_whole
@@ -87,8 +87,7 @@ def build_page(data: Mapping[str, Any]) -> str:
         "scripts": "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS),
         "data": content,
     }
-    template = (folder / "template.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+    return fill_page((folder / "template.html").read_text(encoding="utf-8"), parts)
 
 
 def page_data(outputs: Outputs, metrics: Mapping[str, Any], precision: Precision = "half") -> dict[str, Any]:

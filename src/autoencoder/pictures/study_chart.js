@@ -141,8 +141,9 @@ function drawFlat(area, points, across) {
     const shape = isGrid ? add("rect", { ...box, ...style }) : add("circle", { cx, cy, r: 7, ...style });
     shape.classList.add("point");
     explain(shape, point.hover);
-    const ink = { "text-anchor": "middle", "pointer-events": "none", style: `fill: ${place > 2.4 ? "#000" : "#fff"}` };
-    if (isGrid && wide > 48 && high > 16) add("text", { x: cx, y: cy + 4, ...ink }, short(point.mean));
+    const middle = { "text-anchor": "middle", "pointer-events": "none" };
+    if (isGrid && wide > 48 && high > 16)
+      add("text", { x: cx, y: cy + 4, ...middle }, short(point.mean)).style.fill = place > 2.4 ? "#000" : "#fff";
   }
   for (const point of chart.failed) drawCross(point, x(point.x), y(point.y));
 }

@@ -2,13 +2,13 @@
 
 import base64
 import html
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 from autoencoder.metrics import format_value
+from autoencoder.pictures.html_page import fill_page
 from autoencoder.pictures.study_chart import Chart, Point
 from autoencoder.runs.job_values import count_statuses, seed_of, text_of, value_of
 from autoencoder.runs.plain_json import to_json
@@ -51,8 +51,7 @@ def build_study_page(study: Study, title: str, chart: Chart | None, comparison: 
         "data": _data(chart, study.metric),
         "script": "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS),
     }
-    template = (folder / "study_page.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+    return fill_page((folder / "study_page.html").read_text(encoding="utf-8"), parts)
 
 
 def _data(chart: Chart | None, metric: str) -> str:
@@ -77,17 +76,17 @@ def _hover(point: Point, metric: str) -> str:
 
 def _chart_section(chart: Chart) -> str:
     heading, facts = chart.title.split("\n")
-    series = [(f"var(--s{number % 8})", "●", one.name) for number, one in enumerate(chart.series)]
+    series = [(f"s{number % 8}", "●", one.name) for number, one in enumerate(chart.series)]
     entries = [entry for entry in series if entry[2]]
     if chart.baseline:
-        entries = (entries or [("var(--s0)", "●", "autoencoder")]) + [("var(--faint)", "- -", "PCA")]
+        entries = (entries or [("s0", "●", "autoencoder")]) + [("faint", "- -", "PCA")]
     if chart.kind in ("grid", "points"):
-        entries.append(("var(--best)", "□", "best"))
+        entries.append(("best", "□", "best"))
     if chart.failed and chart.kind != "names":
-        entries.append(("var(--ink)", "✕", f"{len(chart.failed)} failed"))
+        entries.append(("ink", "✕", f"{len(chart.failed)} failed"))
     if chart.left_out:
         facts += f"; the best {len(chart.series[0].points)} settings"
-    items = [f'<li><b style="color: {colour}">{sign}</b>{html.escape(name)}</li>' for colour, sign, name in entries]
+    items = [f'<li><b class="{colour}">{sign}</b>{html.escape(name)}</li>' for colour, sign, name in entries]
     return _section(
         heading,
         f'<p class="hint">{html.escape(facts)}</p>\n'
