@@ -33,6 +33,14 @@ def test_the_page_has_a_column_for_each_model():
     assert "Each class" not in page
 
 
+def test_a_name_with_markup_is_text_in_the_page():
+    markup = "<img src=x onerror=alert(1)>\n# `more` | *bold*"
+    names = {"changes": markup, "ended_early": markup, "bottleneck": markup}
+    page = format_report(DATA | IMAGES | names, markup)
+    plain = r"\<img src=x onerror=alert(1)> # \`more\` \| \*bold\*"
+    assert page.count(plain) == 4 and page.count("<img") == page.count(r"\<img") and "\n# \\`" not in page
+
+
 def test_the_page_has_a_row_for_each_class_in_their_order():
     table = rows(format_report(DATA | IMAGES | CLASSES, "MNIST"))
     assert table["class"] == ["mse", "PCA mse"]

@@ -1,5 +1,6 @@
 """Writes report.md: a model's metrics, the same as in metrics.json, as a Markdown page."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,14 @@ def format_report(metrics: Mapping[str, Any], title: str) -> str:
     Args: metrics, as in `metrics.json`; title, the data set's name for readers.
     """
     parts = [
-        f"# {title}, {metrics['latent_dim']} latent dimensions",
+        f"# {escaped(title)}, {metrics['latent_dim']} latent dimensions",
         f"{metrics['train_size']:,} training, {metrics['val_size']:,} validation and {metrics['test_size']:,} test "
         f"images; {_model(metrics)}{metrics['parameters']:,} parameters. All metrics are of the test images.",
     ]
     if "changes" in metrics:
-        parts.append(f"{metrics['changes']}.")
+        parts.append(f"{escaped(metrics['changes'])}.")
     if "ended_early" in metrics:
-        parts.append(f"Training ended early: {metrics['ended_early']}")
+        parts.append(f"Training ended early: {escaped(metrics['ended_early'])}")
     if measured := metric_rows(metrics):
         (_, *models), *rows = measured
         parts.append(table(["", *models], rows))
@@ -33,7 +34,7 @@ def format_report(metrics: Mapping[str, Any], title: str) -> str:
 
 def _model(metrics: Mapping[str, Any]) -> str:
     """The classes of the model's parts; empty in a record without them."""
-    named = [f"{name} {metrics[name]}" for name in PARTS if name in metrics]
+    named = [f"{name} {escaped(str(metrics[name]))}" for name in PARTS if name in metrics]
     return ", ".join(named) + ", " * bool(named)
 
 
@@ -60,6 +61,11 @@ def _class_table(metrics: Mapping[str, Any]) -> list[str]:
         "## Each class",
         table(["class", *(f"PCA {name}" if prefix.startswith("pca") else name for prefix, name in columns)], rows),
     ]
+
+
+def escaped(text: str) -> str:
+    """Text for a cell or line of Markdown: without line breaks, and with no bars, tags or emphasis of its own."""
+    return re.sub(r"([\\|<*`])", r"\\\1", " ".join(text.split()))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -7,7 +7,7 @@ from autoencoder.metrics import GENERATED, format_value
 from autoencoder.paths import shown
 from autoencoder.runs.folder import RunFolder
 from autoencoder.runs.report import aligned
-from autoencoder.runs.report_card import table
+from autoencoder.runs.report_card import escaped, table
 
 MEASURED = {"generated/": "generated", "train/": "training images"}
 
@@ -35,7 +35,7 @@ def summarize_samples(metrics: Mapping[str, Any], title: str, folder: RunFolder)
 def format_samples_report(metrics: Mapping[str, Any], title: str, folder: RunFolder) -> str:
     """The page report.md: what was generated, the picture, and a row per metric."""
     subject, data = describe_samples(metrics, title).splitlines()
-    parts = [f"# {subject}", f"{data}.", f"![Generated images]({folder.samples_picture.name})"]
+    parts = [f"# {subject}", f"{escaped(data)}.", f"![Generated images]({folder.samples_picture.name})"]
     if metrics["metric_images"]:
         rows = [[row.label, *(_cell(metrics, prefix, name) for prefix in MEASURED)] for name, row in GENERATED.items()]
         parts += [

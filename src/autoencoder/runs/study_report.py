@@ -2,7 +2,6 @@
 
 import csv
 import os
-import re
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from itertools import groupby
@@ -24,7 +23,7 @@ from autoencoder.runs.job_values import (
     value_of,
 )
 from autoencoder.runs.jobs import Job
-from autoencoder.runs.report_card import table
+from autoencoder.runs.report_card import escaped, table
 from autoencoder.runs.study import Setting, Study
 
 # Columns of the tables; those that no job has a value for are left out.
@@ -159,15 +158,15 @@ def summary_md(study: Study, title: str, pictures: Mapping[str, str]) -> str:
     header = ["job", *study.keys, "seeds", *columns, ""]
     jobs = f"{len(study.jobs)} job{'s' * (len(study.jobs) > 1)}: {count_statuses(study.jobs)}."
     sections = [
-        f"# {title}",
-        " ".join([jobs, *data_note(study)]),
-        *(f"{_escaped(line)}." for line in (*best_lines(study), *taken_over(study.jobs))),
+        f"# {escaped(title)}",
+        " ".join([jobs, *map(escaped, data_note(study))]),
+        *(f"{escaped(line)}." for line in (*best_lines(study), *taken_over(study.jobs))),
         f"Means over the seeds ± their standard deviation, best {study.metric} first. {_more(rows)}".strip(),
-        table([_escaped(cell) for cell in header], [[_escaped(cell) for cell in row] for row in cells]),
+        table([escaped(cell) for cell in header], [[escaped(cell) for cell in row] for row in cells]),
     ]
     if study.comparisons:
         sentences = [f"- {one.sentence(study.metric)}." for one in study.comparisons[:MOST_IN_PAGE]]
-        sections += ["## Compared with the best", "\n".join(map(_escaped, sentences))]
+        sections += ["## Compared with the best", "\n".join(map(escaped, sentences))]
     if failures := [f"- {_failure(job)}" for job in study.jobs if job.status in ("failed", "interrupted")]:
         sections += [f"## Not finished\n\n{_more(failures)}".strip(), "\n".join(failures[:MOST_IN_PAGE])]
     sections += [f"![{words}]({name})" for name, words in pictures.items()]
@@ -202,7 +201,7 @@ def _unfinished(jobs: Sequence[Job]) -> str:
 def _failure(job: Job) -> str:
     """A failed or interrupted job: its error, and how to resume it."""
     name = job.label.replace("`", "'")
-    words = f"`{name}` {job.status}" + (f": {_escaped(job.error)}" if job.error else "")
+    words = f"`{name}` {job.status}" + (f": {escaped(job.error)}" if job.error else "")
     if "trainer.max_epochs" not in job.settings:  # not a run of train.py, or without a record
         return words
     return f"{words}\n  `python src/train.py {assignment('resume', shown(job.folder))}`"
@@ -236,8 +235,3 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _more(items: Sequence[object]) -> str:
     return f"The first {MOST_IN_PAGE} of {len(items):,}; all are in summary.csv." if len(items) > MOST_IN_PAGE else ""
-
-
-def _escaped(text: str) -> str:
-    """Text for a cell or line of Markdown: without line breaks, and with no bars, tags or emphasis of its own."""
-    return re.sub(r"([\\|<*`])", r"\\\1", " ".join(text.split()))
