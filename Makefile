@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint format typecheck tensorboard benchmark lock clean
+.PHONY: help setup train test lint format typecheck tensorboard benchmark lock audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,9 +43,12 @@ tensorboard: $(READY) ## serve logs/ on http://localhost:6006; ARGS="--port 6007
 benchmark: $(READY) ## compare speed with the bare loop and the plain recipe
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
-lock: $(READY) ## resolve pyproject.toml into requirements.lock
+lock: $(READY) ## resolve pyproject.toml into requirements.lock; ARGS=--upgrade for the newest versions
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		--extra dev --output-file requirements.lock pyproject.toml
+		--extra dev --output-file requirements.lock $(ARGS) pyproject.toml
+
+audit: $(READY) ## look for security advisories about the locked packages
+	$(BIN)/python .ci/audit.py
 
 clean: ## delete .venv and caches; logs/ and data/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage build src/*.egg-info
