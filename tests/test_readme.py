@@ -16,7 +16,7 @@ from PIL import Image
 from autoencoder.cli.errors import EXTRAS
 
 DOCUMENTS = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 TINY = ("data=mnist_5k", "trainer.max_epochs=1", "data.batch_size=100")
