@@ -25,7 +25,7 @@ from autoencoder.models.networks.conv import Conv
 from autoencoder.models.networks.mlp import MLP
 from autoencoder.models.parts import foreign_packages
 from autoencoder.pictures.panels import reconstructions
-from autoencoder.runs.checkpoints import build_model
+from autoencoder.runs.model_of_checkpoint import build_model
 
 GROUPS = ("network", "bottleneck", "corruption", "loss")
 

@@ -20,9 +20,9 @@ from pydantic import Field
 from autoencoder.callbacks.stopping import ASK_EVERY, Stopped, is_between_steps
 from autoencoder.limits import checked
 from autoencoder.models.divergence import DivergenceError
-from autoencoder.runs.checkpoints import has_finite_weights
 from autoencoder.runs.folder import written_whole
 from autoencoder.runs.logs import log_lengths, logger_runs
+from autoencoder.runs.model_of_checkpoint import has_finite_weights
 
 Interval = Annotated[str, Field(pattern=r"^[1-9][0-9]* (steps|minutes)$")]
 

@@ -7,17 +7,18 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Timer
-from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from autoencoder.callbacks.checkpoints import BestAndLast, ends_in_cut_epoch
+from autoencoder.callbacks.saved_state import check_optimizer, try_random_states, try_scheduler
 from autoencoder.data.base import DataModule
 from autoencoder.data.sources import DOWNLOADED, TITLES, folder_with_files, idx_folder
 from autoencoder.errors import InputError
 from autoencoder.models.module import AutoencoderModule
 from autoencoder.runs.checkpoints import read_checkpoint, trained_data
 from autoencoder.runs.folder import RunFolder
+from autoencoder.runs.model_of_checkpoint import check_layers, load_weights
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ def read_last(folder: RunFolder) -> dict[str, Any]:
 def _read_resumable(path: Path) -> dict[str, Any]:
     """Raises: InputError if the checkpoint is missing or broken, or has only weights."""
     checkpoint = read_checkpoint(path)
-    if not {"loops", "optimizer_states", "optimizer", "global_step"} <= checkpoint.keys():
+    needed = {"loops", "optimizer_states", "lr_schedulers", "optimizer", "global_step"}
+    if not needed <= checkpoint.keys() or not checkpoint["optimizer_states"]:
         raise InputError(f"ckpt_path={path} has only weights")
     return checkpoint
 
@@ -105,6 +107,11 @@ def check_goes_on(
             f"{of_schedule[0]} cannot change in a resumed run, since {type(scheduler).__name__}'s state contains it: "
             f"leave it out, or start a new run with ckpt_path={path}"
         )
+    if not states.get("StochasticWeightAveraging", {}).get("scheduler_state"):  # else it has a schedule of its own
+        for state in checkpoint["lr_schedulers"][:1]:
+            try_scheduler(path, state, scheduler)
+    if kept := states.get("BestAndLast"):
+        try_random_states(path, kept["random_states"])
 
 
 def data_of_run(checkpoint: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +175,7 @@ def start_from(path: str | Path, module: AutoencoderModule, datamodule: DataModu
     if states:
         _check_optimizer(path, checkpoint, module)
         module.first_optimizer_state = states[0]["state"]
-    module.load_state_dict(checkpoint["state_dict"])
+    load_weights(path, checkpoint["state_dict"], module)
     trained = trained_data(checkpoint)
     val_size = len(datamodule.images.val)
     seen = val_size - trained["val_size"]
@@ -196,7 +203,7 @@ def _check_network(path: str | Path, checkpoint: dict[str, Any], module: Autoenc
                 f"checkpoint {path} was trained with {name} {trained}, this model has {value}: "
                 f"{remedy} or start a new run"
             )
-    _check_layers(path, checkpoint["state_dict"], module)
+    check_layers(path, checkpoint["state_dict"], module)
 
 
 def _network_settings(saved: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,18 +216,6 @@ def _network_settings(saved: Mapping[str, Any]) -> dict[str, Any]:
     return flat | {name: value for name, value in saved.items() if not isinstance(value, Mapping)}
 
 
-def _check_layers(path: str | Path, weights: Mapping[str, Tensor], module: AutoencoderModule) -> None:
-    """Raises: InputError if the weights' layers are not the module's, because its class has changed since."""
-    theirs, ours = ({name: list(one.shape) for name, one in each.items()} for each in (weights, module.state_dict()))
-    for name in [*ours, *theirs]:
-        if theirs.get(name) != ours.get(name):
-            raise InputError(
-                f"checkpoint {path} does not fit the current {type(module).__name__}: {name} was "
-                f"{theirs.get(name, 'missing')} and is {ours.get(name, 'missing')} now; "
-                "restore the class that it was trained with, or start a new run"
-            )
-
-
 def _check_optimizer(path: str | Path, checkpoint: dict[str, Any], module: AutoencoderModule) -> Optimizer:
     optimizer = module.make_optimizer(module)
     name = type(optimizer).__name__
@@ -229,4 +224,5 @@ def _check_optimizer(path: str | Path, checkpoint: dict[str, Any], module: Autoe
             f"checkpoint {path} was trained with the optimizer {checkpoint['optimizer']}, this run has {name}: "
             f"set optimizer={checkpoint['optimizer'].lower()} or start a new run"
         )
+    check_optimizer(path, checkpoint["optimizer_states"][0]["state"], module)
     return optimizer

@@ -345,7 +345,8 @@ def unknown_key(key: str, allowed: list[str], elsewhere: Iterable[str] = ()) -> 
 
 
 def _fold(text: str) -> str:
-    """Joins a library's message of several lines into one."""
+    """Joins a message of several lines into one, with escapes for what a terminal would obey or could not print."""
     text = re.sub(r"For further information visit \S+|\x1b\[\d*m", "", text)
     text = re.sub(r"\s*(full_key|object_type|reference_type)[:=].*", "", text)
-    return re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r"\s+", " ", text).strip()
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

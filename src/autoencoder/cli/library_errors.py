@@ -14,6 +14,8 @@ def said_by_lightning(error: BaseException) -> str | None:
     On purpose means by a `raise` statement in its code; any other error there may be a bug of ours.
     """
     frames = list(traceback.walk_tb(error.__traceback__))
+    if any(_is_restoring(frame) for frame, _ in frames):
+        return f"the checkpoint's state does not fit this run ({type(error).__name__}: {error}): start a new run"
     if not isinstance(error, KINDS) or not frames:
         return None
     if lacking := _lacked_by_the_module(error, frames):
@@ -24,6 +26,12 @@ def said_by_lightning(error: BaseException) -> str | None:
     if module.partition(".")[0] not in LIBRARIES or not statement.startswith("raise "):
         return None
     return f"{'callbacks' if '.callbacks.' in module else 'trainer'}: {error}"
+
+
+def _is_restoring(frame: FrameType) -> bool:
+    """Whether Lightning restores the state of a checkpoint in this frame."""
+    connector = str(frame.f_globals.get("__name__", "")).endswith("trainer.connectors.checkpoint_connector")
+    return connector and frame.f_code.co_name.startswith(("resume_start", "restore", "_restore"))
 
 
 def _lacked_by_the_module(error: BaseException, frames: list[tuple[FrameType, int]]) -> str | None:

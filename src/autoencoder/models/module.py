@@ -29,6 +29,7 @@ from autoencoder.optim.schedulers import keep_settings, linear, of_run, steps_of
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, H, W] in [-1, 1], labels [B]
 ImageShape = Annotated[Sequence[Count], Field(min_length=3, max_length=3)]  # channels, height, width
+FORMAT_VERSION = 1  # of checkpoints and exports; raise it if older code would misread new ones. Older ones have none
 LOOK_EVERY = 10  # steps between two checks for an infinite or NaN loss: each check makes a GPU wait
 
 
@@ -123,6 +124,8 @@ class AutoencoderModule(LightningModule):
         cls, checkpoint_path: Any, *args: Any, allow_packages: Collection[str] = (), **kwargs: Any
     ) -> Self:
         """As Lightning's; refuses a checkpoint whose parts are outside this package and `allow_packages`.
+
+        `autoencoder.load` also checks the file, for one that was damaged or that you do not trust.
 
         Raises: InputError for such a checkpoint.
         """
@@ -265,7 +268,8 @@ class AutoencoderModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the names of the model's and the optimiser's classes, and the sums of the epoch so far."""
+        """Adds the format's version, the names of the model's and the optimiser's classes, and the epoch so far."""
+        checkpoint["format_version"] = FORMAT_VERSION
         checkpoint["model"] = model_name(type(self))
         checkpoint["optimizer"] = type(self.trainer.optimizers[0]).__name__
         checkpoint["epoch_so_far"] = self.train_sums.state(self.trainer.strategy.reduce) | {

@@ -2,17 +2,13 @@
 
 import logging
 import os
-import pickle
 from collections.abc import Collection, Mapping
-from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
-from zipfile import is_zipfile
 
-import torch
 from lightning.pytorch import Trainer
-from torch import nn
+from pydantic import ValidationError
 
 from autoencoder.data.base import DataModule
 from autoencoder.data.datamodule import ImageDataModule
@@ -21,10 +17,12 @@ from autoencoder.data.sources import DOWNLOADED, TITLES, folder_with_files, idx_
 from autoencoder.errors import InputError
 from autoencoder.models.divergence import DivergenceError
 from autoencoder.models.module import AutoencoderModule
-from autoencoder.models.parts import check_packages
 from autoencoder.paths import absolute, expand_home
+from autoencoder.runs.archive import DamagedError, read_archive
+from autoencoder.runs.checkpoint_format import Checkpoint, Data, check_entries, check_version
 from autoencoder.runs.folder import RunFolder
 from autoencoder.runs.history import read_history
+from autoencoder.runs.model_of_checkpoint import build_model, has_finite_weights
 from autoencoder.runs.weights import SUFFIX, read_weights
 
 log = logging.getLogger(__name__)
@@ -32,36 +30,32 @@ log = logging.getLogger(__name__)
 DATA_MODULES = (ImageDataModule, FolderDataModule)  # whose state and settings a checkpoint may hold
 
 
-def has_finite_weights(module: nn.Module) -> bool:
-    """Whether no parameter is infinite or NaN."""
-    return all(bool(parameter.isfinite().all()) for parameter in module.parameters())
-
-
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint's content: tensors and plain values only, on the CPU.
+    """A checkpoint's content: tensors and plain values only, on the CPU, all of the right types.
 
     Raises:
-        InputError: if there is no file, or it is broken or not a checkpoint of this project.
+        InputError: if there is no file, or it is broken, of a later version, or not a checkpoint of this project.
     """
     path = expand_home(path)
+    name = f"ckpt_path={path}"
     if path.is_dir():
         inside = next((best for best in (path / "best.ckpt", RunFolder(path).best) if best.is_file()), None)
-        raise InputError(f"ckpt_path={path} is a folder: use a checkpoint" + (f", {inside}" if inside else ""))
+        raise InputError(f"{name} is a folder: use a checkpoint" + (f", {inside}" if inside else ""))
     if not path.is_file():
-        raise InputError(f"ckpt_path={path}: there is no such file; use RUN/checkpoints/best.ckpt or last.ckpt")
+        raise InputError(f"{name}: there is no such file; use RUN/checkpoints/best.ckpt or last.ckpt")
     if path.suffix == SUFFIX:
-        raise InputError(f"ckpt_path={path} is an export, which does not know its data: use the run's checkpoint")
-    if not is_zipfile(path):
-        raise InputError(f"ckpt_path={path} is broken or not a checkpoint (not a zip archive): use another one")
+        raise InputError(f"{name} is an export, which does not know its data: use the run's checkpoint")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        plain = isinstance(checkpoint, dict)
-    except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError, UnicodeDecodeError) as error:
-        reason = shorten(str(error), 100, placeholder=" …")
-        raise InputError(f"ckpt_path={path} is broken or not a checkpoint ({reason}): use another one") from None
-    known = plain and {"state_dict", "hyper_parameters", "model"} <= checkpoint.keys()
+        checkpoint = read_archive(path)
+    except DamagedError as error:
+        reason = shorten(str(error), 150, placeholder=" …")
+        raise InputError(f"{name} is broken or not a checkpoint ({reason}): use another one") from None
+    known = isinstance(checkpoint, dict) and {"state_dict", "hyper_parameters", "model"} <= checkpoint.keys()
     if not known or not any(kind.__qualname__ in checkpoint for kind in DATA_MODULES):
-        raise InputError(f"ckpt_path={path} is not a checkpoint of this project: use RUN/checkpoints/best.ckpt")
+        raise InputError(f"{name} is not a checkpoint of this project: use RUN/checkpoints/best.ckpt")
+    check_version(checkpoint, name)
+    check_entries(checkpoint, Checkpoint, name)
+    check_entries(trained_data(checkpoint), Data, name)
     return checkpoint
 
 
@@ -83,50 +77,6 @@ def load_best(trainer: Trainer, module: AutoencoderModule) -> None:
         module.load_state_dict(read_checkpoint(best)["state_dict"])
     if not has_finite_weights(module):
         raise DivergenceError(trainer)
-
-
-def _model_class(path: str | Path, name: str, allow_packages: Collection[str]) -> type[AutoencoderModule]:
-    """The class of a checkpoint's model, by its `model_name`.
-
-    Raises: InputError for a class outside this package and those allowed: a checkpoint must not run other code.
-    """
-    home, _, own_name = name.rpartition(".")
-    if home:
-        check_packages({"": {"_target_": name}}, allow_packages, f"ckpt_path={path}")
-    try:
-        found = getattr(import_module(home or "autoencoder"), own_name, None)
-    except ImportError:
-        found = None
-    if not (isinstance(found, type) and issubclass(found, AutoencoderModule)):
-        raise InputError(f"ckpt_path={path} needs the model class {name}, which does not exist: restore its file")
-    return found
-
-
-def build_model(
-    path: str | Path, checkpoint: Mapping[str, Any], allow_packages: Collection[str] = ()
-) -> AutoencoderModule:
-    """The trained model of a checkpoint, or of an exported safetensors file, that was read from `path`.
-
-    Args: allow_packages, names of packages beside this one that its classes may be from.
-    Raises: InputError if a class is not there, is not allowed or has other layers now, or if its weights are no
-        numbers.
-    """
-    model = _model_class(path, checkpoint["model"], allow_packages)
-    check_packages(checkpoint["hyper_parameters"], allow_packages, f"ckpt_path={path}")
-    try:
-        if Path(path).suffix == SUFFIX:
-            module = model(**checkpoint["hyper_parameters"])
-            module.load_state_dict(checkpoint["state_dict"])
-        else:
-            module = model.load_from_checkpoint(path, map_location="cpu", allow_packages=allow_packages)
-    except RuntimeError as error:  # from PyTorch, with a message that names each layer
-        raise InputError(
-            f"ckpt_path={path} has other layers than the current {model.__name__} "
-            f"({shorten(str(error), 200, placeholder=' …')}): restore the class that it was trained with"
-        ) from None
-    if not has_finite_weights(module):
-        raise InputError(f"ckpt_path={path} has infinite or NaN weights, since training diverged: use another one")
-    return module
 
 
 def load(path: str | Path, allow_packages: Collection[str] = ()) -> AutoencoderModule:
@@ -156,7 +106,11 @@ def restore(
     path = expand_home(path)
     checkpoint = read_checkpoint(path)
     module = build_model(path, checkpoint, allow_packages)
-    datamodule = _restored_data(path, checkpoint, data_dir)
+    try:
+        datamodule = _restored_data(path, checkpoint, data_dir)
+    except ValidationError as error:
+        reason = shorten(str(error), 200, placeholder=" …")
+        raise InputError(f"ckpt_path={path} has wrong settings of its data ({reason}): use another one") from None
     if datamodule.image_shape != module.image_shape:
         raise InputError(
             f"ckpt_path={path} was trained on images of {list(module.image_shape)} (channels, height, width), "
@@ -169,9 +123,10 @@ def restore(
 def _restored_data(path: Path, checkpoint: Mapping[str, Any], data_dir: str | None) -> DataModule:
     """The data module of a checkpoint, set up; arguments and errors as in `restore`."""
     trained = trained_data(checkpoint)
-    settings = dict(checkpoint.get("datamodule_hyper_parameters", {"data_dir": "data"}))
+    settings = {"data_dir": "data"} | checkpoint.get("datamodule_hyper_parameters", {})
     if FolderDataModule.__qualname__ in checkpoint:
-        in_folder = FolderDataModule(**settings | {"path": data_dir or settings["path"], "title": trained["dataset"]})
+        own = {"path": data_dir or settings.get("path"), "title": trained["dataset"]}
+        in_folder = FolderDataModule(**settings | own)
         in_folder.expect(trained)
         in_folder.setup()
         return in_folder

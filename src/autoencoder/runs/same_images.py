@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 from autoencoder.data.images import ImageSet
 from autoencoder.errors import InputError
 from autoencoder.evaluation.outputs import Outputs
-from autoencoder.runs.checkpoints import build_model, read_checkpoint, restore, trained_data
+from autoencoder.runs.checkpoints import read_checkpoint, restore, trained_data
 from autoencoder.runs.job_values import checkpoint_of
 from autoencoder.runs.jobs import Job
+from autoencoder.runs.model_of_checkpoint import build_model
 
 log = logging.getLogger(__name__)
 

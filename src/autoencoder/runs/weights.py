@@ -9,7 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from autoencoder.errors import InputError
-from autoencoder.models.module import AutoencoderModule, model_name
+from autoencoder.models.module import FORMAT_VERSION, AutoencoderModule, model_name
+from autoencoder.runs.checkpoint_format import Model, check_entries, check_version
 from autoencoder.runs.folder import write_whole
 
 SUFFIX = ".safetensors"
@@ -21,14 +22,18 @@ def write_weights(module: AutoencoderModule, path: Path) -> None:
     for name, value in module.state_dict().items():
         dtype = torch.float32 if value.is_floating_point() else value.dtype
         weights[name] = value.to("cpu", dtype, copy=True).contiguous()  # the format has no tensors that share memory
-    settings = {"model": model_name(type(module)), "hyper_parameters": dict(module.hparams)}
+    settings = {
+        "format_version": FORMAT_VERSION,
+        "model": model_name(type(module)),
+        "hyper_parameters": dict(module.hparams),
+    }
     write_whole(path, save(weights, {"settings": json.dumps(settings)}))
 
 
 def read_weights(path: Path) -> dict[str, Any]:
     """The content of such a file, under a checkpoint's names: `model`, `hyper_parameters` and `state_dict`.
 
-    Raises: InputError if there is no file, or it is broken or not an export of this project.
+    Raises: InputError if there is no file, or it is broken, of a later version, or not an export of this project.
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; src/export.py writes RUN/export/model.safetensors")
@@ -40,9 +45,11 @@ def read_weights(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is broken or not a safetensors file ({error}): use another one") from None
     try:
         settings = json.loads(text)
-        content = {"model": str(settings["model"]), "hyper_parameters": dict(settings["hyper_parameters"])}
-    except (KeyError, TypeError, ValueError):
-        raise InputError(
-            f"{path} has no settings of a model in its metadata: use a file that src/export.py wrote"
-        ) from None
-    return content | {"state_dict": weights}
+    except (ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict) or not {"model", "hyper_parameters"} <= settings.keys():
+        raise InputError(f"{path} has no settings of a model in its metadata: use a file that src/export.py wrote")
+    content = settings | {"state_dict": weights}
+    check_version(content, str(path))
+    check_entries(content, Model, str(path))
+    return content
