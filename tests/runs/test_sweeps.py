@@ -116,7 +116,7 @@ def test_an_evaluation_of_several_checkpoints_ends_in_a_table(run, tmp_path, cap
     code, lines, said = sweep(
         evaluate.evaluate, capfd, checkpoints, "metrics=[mse]", "figures=false", f"hydra.sweep.dir={tmp_path}/sweep"
     )
-    assert code == 1 and "1 of 3 jobs did not finish (1 failed): see " in said and "1/evaluate.log" in said
+    assert code == 1 and "1 of 3 jobs did not finish (job 1 failed): see " in said and "1/evaluate.log" in said
     assert lines[0].split()[:4] == ["job", "setting", "val/mse", "test/mse"]
     assert [line.split()[0] for line in lines[1:4]] == ["0", "2", "1"] and "there is no such file" in lines[3]
     assert float(lines[1].split()[3]) == pytest.approx(read_metrics(run)["test/mse"], rel=1e-3)

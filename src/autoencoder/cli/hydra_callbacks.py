@@ -110,7 +110,7 @@ class SweepReport(Callback):
         print(f"files in {os.path.relpath(sweep_dir)}")
         unfinished = [job for job in jobs if job.status != "finished"]
         if unfinished:
-            names = ", ".join(f"{job.name} {job.status}" for job in unfinished)
+            names = ", ".join(f"job {job.name} {job.status}" for job in unfinished)
             logs = logs_of(unfinished)
             raise SystemExit(
                 f"error: {len(unfinished)} of {len(jobs)} jobs did not finish ({names})"
