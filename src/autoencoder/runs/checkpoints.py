@@ -123,7 +123,7 @@ def restore(
 def _restored_data(path: Path, checkpoint: Mapping[str, Any], data_dir: str | None) -> DataModule:
     """The data module of a checkpoint, set up; arguments and errors as in `restore`."""
     trained = trained_data(checkpoint)
-    settings = {"data_dir": "data"} | checkpoint.get("datamodule_hyper_parameters", {})
+    settings = dict(checkpoint.get("datamodule_hyper_parameters", {}))
     if FolderDataModule.__qualname__ in checkpoint:
         own = {"path": data_dir or settings.get("path"), "title": trained["dataset"]}
         in_folder = FolderDataModule(**settings | own)
@@ -142,7 +142,7 @@ def _restored_data(path: Path, checkpoint: Mapping[str, Any], data_dir: str | No
         )
     settings |= {"dataset": trained["dataset"], "val_size": trained["val_size"], "offline_fallback": False}
     if name is not None:
-        settings |= {"data_dir": _folder_with_images(name, trained, settings["data_dir"], data_dir)}
+        settings |= {"data_dir": _folder_with_images(name, trained, settings.get("data_dir", "data"), data_dir)}
     return _with_images_of(trained, settings, None if data_dir else os.environ.get("DATA_DIR"))
 
 
