@@ -1,4 +1,4 @@
-"""Lists the `raise` statements that the tests ran and those they did not, from the data of `make test ARGS="--cov=src"`."""
+"""Lists the `raise` statements that no test ran, from the data that `make test ARGS="--cov=src"` leaves."""
 
 import ast
 from pathlib import Path
@@ -14,7 +14,7 @@ def raises(source: str) -> list[int]:
 
 
 def main() -> None:
-    """Prints how many were run, and where the others are."""
+    """Prints how many the tests ran, and where the others are."""
     data = CoverageData(str(ROOT / ".coverage"))
     data.read()
     total, missed = 0, []
