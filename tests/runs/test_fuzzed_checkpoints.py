@@ -71,7 +71,7 @@ def fuzz(examples: int, use: Callable[..., None], **strategies: Any) -> None:
     settings(hypothesis.given(**strategies)(use))()
 
 
-EXAMPLES = pytest.mark.parametrize("examples", [40, pytest.param(1000, marks=pytest.mark.slow)])
+EXAMPLES = pytest.mark.parametrize("examples", [40, pytest.param(300, marks=pytest.mark.slow)])
 
 
 @EXAMPLES
