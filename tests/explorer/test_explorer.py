@@ -182,11 +182,11 @@ def test_it_opens_on_a_test_image_of_median_error(browser, page, trained):
 def test_the_images_from_a_to_b_are_large_enough_to_see(browser, page, plane_page, width, with_plane):
     resize(browser, width)
     visit(browser, plane_page[0] if with_plane else page)
+    wait(browser, "return document.querySelectorAll('#strip canvas').length === 9")
     script = """
         const boxes = [...document.querySelectorAll("#strip canvas")].map((image) => image.getBoundingClientRect());
         return boxes.map(({left, right, width, height}) => [left, right, width, height]);"""
     boxes = browser.execute_script(script)
-    assert len(boxes) == 9
     assert all(box[2] >= 40 and box[3] >= 40 and box[0] >= 0 and box[1] <= width for box in boxes), boxes
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
