@@ -15,14 +15,7 @@ from pydantic.errors import PydanticUserError
 from autoencoder.cli.empty_groups import COLLECTIONS
 from autoencoder.cli.errors import arguments_of, groups, missing_group, unknown_key
 from autoencoder.cli.own_configs import named_in_configs
-from autoencoder.cli.signatures import (
-    Signature,
-    any_signature,
-    find_definition,
-    names_beside,
-    signature_of,
-    signature_of_function,
-)
+from autoencoder.cli.signatures import Signature, any_signature, names_beside, signature_of_function
 from autoencoder.cli.spelling import did_you_mean, dotted_keys
 from autoencoder.cli.targets import check_origin, check_target
 from autoencoder.errors import InputError
@@ -78,21 +71,21 @@ def check_config(config: Mapping[str, Any], function: Callable[..., Any], given:
                 )
     allowed = config.get("allow_targets") or ()
     parts = list(parts_of(config))
-    for path, part in parts:  # all of them, before the first is imported
-        is_partial = part.get("_partial_") is True
-        check_target(f"{path}._target_", part["_target_"], allowed, is_partial=is_partial)
-    for path, part in parts:
-        _check_arguments(path, part, _signature(path, part["_target_"], allowed), known)
+    found = [  # all of them, before the first is imported
+        check_target(f"{path}._target_", part["_target_"], allowed, is_partial=part.get("_partial_") is True)
+        for path, part in parts
+    ]
+    for (path, part), definition in zip(parts, found, strict=True):
+        signature = definition.signature if definition else _imported_signature(path, part["_target_"], allowed)
+        _check_arguments(path, part, signature, known)
 
 
-def _signature(path: str, target: str, allowed: Collection[str]) -> Signature:
-    """The signature of a part's `_target_`, which is imported only if its source does not tell whether it exists.
+def _imported_signature(path: str, target: str, allowed: Collection[str]) -> Signature:
+    """The signature of a `_target_` without a definition, imported if its module may have names beside its source's.
 
     Args: allowed, as in `check_target`, which has accepted `target`.
     Raises: InputError if it does not exist or cannot be imported, with the cause.
     """
-    if find_definition(target):
-        return signature_of(target) or any_signature()
     names, are_all = names_beside(target)
     reason = "; check its spelling"
     is_named = target in named_in_configs().targets

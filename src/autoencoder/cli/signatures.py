@@ -36,6 +36,11 @@ class Definition(NamedTuple):
         """The dotted name, `package.module.Class`."""
         return f"{self.module.name}.{self.name}"
 
+    @property
+    def signature(self) -> Signature:
+        """Its parameters; those of something that is no class or function are unknown."""
+        return self.module.signature(self.statement) or any_signature()
+
 
 def any_signature() -> Signature:
     """The signature of something whose parameters are unknown: accepts everything."""
